@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The front door. `make` alone prints this list.
+
+# Kernels `make kernel` builds; scripts/kernel-build lists the names it knows.
+KERNELS ?= old new
+TEST_KERNELS = old new debug break base
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test check kernel guest headers series clean distclean
+
+help: ## this list
+	@echo "ferry: a device's DMA goes on while the kernel under it is replaced."
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: ## the main claim, shown: builds what is missing, then about 3 minutes
+	@scripts/doctor demo
+	@$(MAKE) kernel guest
+	@scripts/demo
+
+test: ## every test; the last line is the verdict
+	@scripts/doctor test
+	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS)"
+	@tests/run
+
+check: ## style and static analysis of every file; silent when clean
+	@scripts/doctor check
+	@scripts/check
+
+kernel: ## build/old and build/new (KERNELS="debug base" for others)
+	@scripts/doctor build
+	@scripts/kernel-build $(KERNELS)
+
+guest: headers ## the static programs that run inside the laboratory
+	@$(MAKE) -C guest
+
+headers: ## the patched kernel's UAPI headers, in build/headers
+	@scripts/doctor build
+	@scripts/headers
+
+series: ## mail-ready patches in build/series (scripts/series --check builds each)
+	@scripts/series
+
+clean: ## remove what was built; sources fetched and unpacked stay
+	@scripts/clean
+
+distclean: ## remove build/ altogether (the download cache stays)
+	@scripts/clean --all
