@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The x86 part of the landing check of kernel/liveupdate/luo_device.c: find the
+ * capability word in a boot image, and stop every device without a driver.
+ *
+ * Nothing is kept here and no lock is needed. The image comes from userspace and
+ * every offset in it is checked against its length before it is used; an image
+ * in which the word cannot be found does not have it.
+ */
+
+#include <linux/delay.h>
+#include <linux/init.h>
+#include <linux/kexec.h>
+#include <linux/kho/abi/landing.h>
+#include <linux/pci_regs.h>
+#include <linux/string.h>
+#include <linux/unaligned.h>
+
+#include <asm/bootparam.h>
+#include <asm/kexec-bzimage64.h>
+#include <asm/pci-direct.h>
+
+#include "../../../kernel/liveupdate/luo_device.h"
+
+/* The protocol version that introduced kernel_info_offset */
+#define PROTOCOL_KERNEL_INFO 0x020f
+/* Magic, size, size with the variable part */
+#define KERNEL_INFO_MIN 12
+
+/* Look for the word in the variable part of kernel_info */
+static u32 landing_find_word(const char *data, u32 len)
+{
+	while (len >= LIVEUPDATE_LANDING_SIZE) {
+		u32 size = get_unaligned_le32(data + 4);
+
+		if (size < 8 || size > len)
+			break;
+		if (size >= LIVEUPDATE_LANDING_SIZE &&
+		    !memcmp(data, LIVEUPDATE_LANDING_MAGIC, 4))
+			return get_unaligned_le32(data + 8);
+		data += size;
+		len -= size;
+	}
+
+	return 0;
+}
+
+/**
+ * kexec_bzimage_can_land - Note if a bzImage reads what devices hand over
+ * @image: image->can_land is set
+ * @kernel: the file
+ * @len: its length, at least that of the setup header
+ * @setup: length of the real mode part, at most @len
+ */
+void kexec_bzimage_can_land(struct kimage *image, const char *kernel,
+			    unsigned long len, unsigned long setup)
+{
+	const struct setup_header *header;
+	u32 offset, fixed, total, word;
+	const char *info;
+
+	header = (void *)(kernel + offsetof(struct boot_params, hdr));
+	if (header->version < PROTOCOL_KERNEL_INFO || setup > len)
+		return;
+
+	offset = header->kernel_info_offset;
+	len -= setup;
+	if (!offset || len < KERNEL_INFO_MIN || offset > len - KERNEL_INFO_MIN)
+		return;
+
+	info = kernel + setup + offset;
+	fixed = get_unaligned_le32(info + 4);
+	total = get_unaligned_le32(info + 8);
+	if (memcmp(info, "LToP", 4) || total > len - offset ||
+	    fixed < KERNEL_INFO_MIN || fixed > total)
+		return;
+
+	word = landing_find_word(info + fixed, total - fixed);
+	image->can_land = LIVEUPDATE_LANDING_WORD &&
+			  !(LIVEUPDATE_LANDING_WORD & ~word);
+}
+
+#ifdef CONFIG_PCI
+static void __init landing_stop_slot(u8 bus, u8 slot)
+{
+	for (u8 func = 0; func < 8; func++) {
+		u16 cmd;
+
+		if (read_pci_config_16(bus, slot, func, PCI_VENDOR_ID) ==
+		    0xffff) {
+			if (!func)
+				return;
+			continue;
+		}
+
+		cmd = read_pci_config_16(bus, slot, func, PCI_COMMAND);
+		if (cmd & PCI_COMMAND_MASTER)
+			write_pci_config_16(bus, slot, func, PCI_COMMAND,
+					    cmd & ~PCI_COMMAND_MASTER);
+		if (!func &&
+		    !(read_pci_config_byte(bus, slot, func, PCI_HEADER_TYPE) &
+		      PCI_HEADER_TYPE_MFD))
+			return;
+	}
+}
+
+/**
+ * luo_device_stop_all - Clear bus mastering of every function of segment 0
+ *
+ * Other segments cannot be reached without the tables of ACPI, which have not
+ * been read when this is needed. The highest bus comes first, so that a device
+ * is stopped before the bridges above it.
+ */
+void __init luo_device_stop_all(void)
+{
+	if (!early_pci_allowed())
+		return;
+
+	for (int bus = 255; bus >= 0; bus--)
+		for (u8 slot = 0; slot < 32; slot++)
+			landing_stop_slot(bus, slot);
+
+	/* What was on its way has arrived by then */
+	mdelay(100);
+}
+#endif

@@ -1,0 +1,1165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Live update of Intel VT-d units.
+ *
+ * What it keeps
+ *
+ * The hardware of a unit walks root table -> context table -> (scalable mode:
+ * PASID directory -> PASID table) -> page table. For a unit with kept devices
+ * the root table, the context tables that hold a kept device, and the PASID
+ * directory and first PASID table of each kept device are preserved through KHO,
+ * each page as it is. The page tables are the domains' business (generic_pt). The
+ * interrupt remapping table and the page request queue are preserved only as a
+ * shield: the hardware points at them until the next kernel has programmed
+ * its own.
+ *
+ * Old kernel
+ *
+ * Preserving a device copies its entries into its record. Nothing may change
+ * them from then on; the IOMMU core refuses every change of domain. At the end of
+ * the shutdown, when one CPU is left and interrupts are off,
+ * intel_liveupdate_shutdown() prunes: every entry that has no record is cleared,
+ * the caches are invalidated, the event interrupts are masked, the interrupt
+ * remapping table is emptied and the invalidation queue is switched off.
+ * Translation stays on. It takes no lock, because the CPU that holds it may be
+ * one of those that were parked: it owns the queue by switching it off and on
+ * again, and every wait has a bound. When a bound is passed the unit is not
+ * marked as handed over, and the next kernel quarantines it.
+ *
+ * New kernel
+ *
+ * A unit that is found translating on a boot with handed-over memory is live:
+ * its translation is never switched off. intel_liveupdate_adopt() takes its root
+ * and context tables over without writing to them, compares every present entry
+ * with the records and clears what has none, and reserves the domain ids. A unit
+ * whose record cannot be used is quarantined: it gets an empty root table, so
+ * that everything is blocked. When a kept device is probed its domain is built
+ * over the table in use, and the driver's books are made to say what the
+ * hardware does already.
+ *
+ * Locks
+ *
+ * struct intel_liveupdate_unit of the old kernel and its fields are
+ * protected by the lock of the IOMMU core that is held around every operation;
+ * the shutdown runs when nobody else does. In the new kernel the list of adopted
+ * units is complete before the first device is probed; @dids is protected by the
+ * xarray's own lock. Entries are read and cleared under iommu->lock.
+ *
+ * References are to the VT-d specification, revision 4.1.
+ */
+#define pr_fmt(fmt) "DMAR: live update: " fmt
+
+#include <linux/delay.h>
+#include <linux/dmar.h>
+#include <linux/generic_pt/iommu.h>
+#include <linux/kexec.h>
+#include <linux/kexec_handover.h>
+#include <linux/liveupdate_break.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/slab.h>
+
+#include "iommu.h"
+#include "../iommu-pages.h"
+#include "../liveupdate-priv.h"
+#include "liveupdate.h"
+#include "pasid.h"
+
+/* Bound of every wait in the shutdown, in microseconds */
+#define SHUTDOWN_WAIT_US 500000
+
+#define CTX_HALVES 512
+#define SM_CTX_WORDS 4
+#define LEGACY_CTX_WORDS 2
+
+/**
+ * struct intel_liveupdate_unit - A unit with kept devices
+ * @iommu: the unit
+ * @ser: its record
+ * @kept: old kernel: bit for each bus/devfn of a kept device
+ * @ctx_refs: old kernel: kept devices in each half of the root table
+ * @status: old kernel: where the last invalidation reports completion
+ * @dids: new kernel: domain ids that are reserved but have no domain yet
+ * @list: new kernel: in intel_liveupdate_units
+ */
+struct intel_liveupdate_unit {
+	struct intel_iommu *iommu;
+	struct iommu_unit_ser *ser;
+	unsigned long *kept;
+	u16 ctx_refs[CTX_HALVES];
+	u32 *status;
+	struct xarray dids;
+	struct list_head list;
+};
+
+static LIST_HEAD(intel_liveupdate_units);
+
+static unsigned int ctx_half(struct intel_iommu *iommu, u8 bus, u8 devfn)
+{
+	return 2 * bus + (sm_supported(iommu) && devfn >= 0x80);
+}
+
+static u64 *root_half(struct intel_iommu *iommu, unsigned int half)
+{
+	struct root_entry *root = &iommu->root_entry[half / 2];
+
+	return half & 1 ? &root->hi : &root->lo;
+}
+
+static unsigned int ctx_words(struct intel_iommu *iommu)
+{
+	return sm_supported(iommu) ? SM_CTX_WORDS : LEGACY_CTX_WORDS;
+}
+
+static u64 *ctx_entry(struct intel_iommu *iommu, u8 bus, u8 devfn)
+{
+	u64 root = READ_ONCE(*root_half(iommu, ctx_half(iommu, bus, devfn)));
+	u64 *table;
+
+	if (!(root & 1))
+		return NULL;
+
+	table = phys_to_virt(root & VTD_PAGE_MASK);
+	if (sm_supported(iommu))
+		devfn &= 0x7f;
+	return table + devfn * ctx_words(iommu);
+}
+
+static u16 ctx_did(const u64 *ctx)
+{
+	return (ctx[1] >> 8) & 0xffff;
+}
+
+static u16 pasid_did(const u64 *entry)
+{
+	return entry[1] & 0xffff;
+}
+
+/* ------------------------------------------------------- preserve, old kernel */
+
+static struct intel_iommu *to_intel_iommu(struct iommu_device *iommu_dev)
+{
+	return container_of(iommu_dev, struct intel_iommu, iommu);
+}
+
+static int intel_preserve_shields(struct intel_iommu *iommu,
+				  struct iommu_unit_vtd_ser *vtd)
+{
+	int ret;
+
+#ifdef CONFIG_IRQ_REMAP
+	if (iommu->ir_table) {
+		ret = iommu_pages_preserve(iommu->ir_table->base);
+		if (ret)
+			return ret;
+		vtd->ir_table_pa = virt_to_phys(iommu->ir_table->base);
+		vtd->ir_order = get_order(SZ_1M);
+	}
+#endif
+	if (iommu->prq) {
+		ret = iommu_pages_preserve(iommu->prq);
+		if (ret)
+			goto err_ir;
+		vtd->prq_pa = virt_to_phys(iommu->prq);
+		vtd->prq_order = PRQ_ORDER;
+	}
+	return 0;
+
+err_ir:
+	if (vtd->ir_table_pa)
+		iommu_pages_unpreserve(phys_to_virt(vtd->ir_table_pa));
+	return ret;
+}
+
+static int intel_preserve_unit(struct iommu_device *iommu_dev,
+			       struct iommu_unit_ser *ser)
+{
+	struct intel_iommu *iommu = to_intel_iommu(iommu_dev);
+	struct intel_liveupdate_unit *lu;
+	int ret = -ENOMEM;
+
+	/* Register based invalidation cannot be done without a lock. */
+	if (!iommu->qi || iommu->copied_tables || iommu->drhd->ignored)
+		return -EOPNOTSUPP;
+
+	lu = kzalloc_obj(*lu);
+	if (!lu)
+		return -ENOMEM;
+	lu->iommu = iommu;
+	lu->ser = ser;
+	lu->kept = bitmap_zalloc(BIT(16), GFP_KERNEL);
+	lu->status = kzalloc_obj(*lu->status);
+	if (!lu->kept || !lu->status)
+		goto err_free;
+
+	ret = iommu_pages_preserve(iommu->root_entry);
+	if (ret)
+		goto err_free;
+
+	ser->reg_pa = iommu->reg_phys;
+	ser->segment = iommu->segment;
+	ser->vtd.cap = iommu->cap;
+	ser->vtd.ecap = iommu->ecap;
+	ser->vtd.rtaddr = virt_to_phys(iommu->root_entry);
+	if (sm_supported(iommu))
+		ser->vtd.rtaddr |= DMA_RTADDR_SMT;
+	ret = intel_preserve_shields(iommu, &ser->vtd);
+	if (ret)
+		goto err_root;
+
+	iommu->liveupdate = lu;
+	return 0;
+
+err_root:
+	iommu_pages_unpreserve(iommu->root_entry);
+err_free:
+	kfree(lu->status);
+	bitmap_free(lu->kept);
+	kfree(lu);
+	return ret;
+}
+
+static void intel_unpreserve_unit(struct iommu_device *iommu_dev,
+				  struct iommu_unit_ser *ser)
+{
+	struct intel_iommu *iommu = to_intel_iommu(iommu_dev);
+	struct intel_liveupdate_unit *lu = iommu->liveupdate;
+
+	iommu->liveupdate = NULL;
+	if (ser->vtd.prq_pa)
+		iommu_pages_unpreserve(phys_to_virt(ser->vtd.prq_pa));
+	if (ser->vtd.ir_table_pa)
+		iommu_pages_unpreserve(phys_to_virt(ser->vtd.ir_table_pa));
+	iommu_pages_unpreserve(iommu->root_entry);
+	kfree(lu->status);
+	bitmap_free(lu->kept);
+	kfree(lu);
+}
+
+static int intel_preserve_domain(struct iommu_domain *iommu_domain,
+				 struct iommu_domain_ser *ser)
+{
+	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
+
+	if (!intel_domain_is_fs_paging(domain) &&
+	    !intel_domain_is_ss_paging(domain))
+		return -EOPNOTSUPP;
+	if (domain->nested_parent || iommu_domain->dirty_ops)
+		return -EOPNOTSUPP;
+
+	if (domain->force_snooping)
+		ser->head.required |= IOMMU_DOMAIN_SER_FORCE_SNOOPING;
+	ser->nid = domain->iommu.nid;
+	return domain->iommu.ops->preserve(&domain->iommu, &ser->pt);
+}
+
+static void intel_unpreserve_domain(struct iommu_domain *iommu_domain,
+				    struct iommu_domain_ser *ser)
+{
+	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
+
+	domain->iommu.ops->unpreserve(&domain->iommu);
+}
+
+static int count_aliases(struct pci_dev *pdev, u16 alias, void *data)
+{
+	unsigned int *n = data;
+
+	(*n)++;
+	return 0;
+}
+
+/* What can be kept in this version: no aliases, no device TLB, no requests. */
+static int intel_device_check(struct device *dev, struct dmar_domain *domain)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	unsigned int nr_aliases = 0;
+
+	if (!dev_is_pci(dev) || dev_is_real_dma_subdevice(dev))
+		return -EOPNOTSUPP;
+	pci_for_each_dma_alias(to_pci_dev(dev), count_aliases, &nr_aliases);
+	if (nr_aliases != 1)
+		return -EOPNOTSUPP;
+	if (info->ats_enabled || info->pri_enabled || info->iopf_refcount)
+		return -EOPNOTSUPP;
+	if (info->domain != domain || !info->domain_attached)
+		return -EINVAL;
+	return 0;
+}
+
+static bool pasid_table_has_others(struct pasid_table *table)
+{
+	struct pasid_dir_entry *dir = table->table;
+	unsigned int nr_dirs = table->max_pasid >> PASID_PDE_SHIFT;
+	struct pasid_entry *entries;
+	unsigned int i, n;
+
+	for (i = 0; i < nr_dirs; i++) {
+		entries = get_pasid_table_from_pde(&dir[i]);
+		for (n = 0; entries && n < PASID_TBL_ENTRIES; n++)
+			if ((i || n) && pasid_pte_is_present(&entries[n]))
+				return true;
+	}
+	return false;
+}
+
+static int intel_preserve_pasid_table(struct device_domain_info *info,
+				      struct iommu_device_vtd_ser *vtd)
+{
+	struct pasid_table *table = info->pasid_table;
+	struct pasid_entry *entries;
+	int ret;
+
+	entries = get_pasid_table_from_pde(table->table);
+	if (!entries || !pasid_pte_is_present(entries))
+		return -EINVAL;
+	if (pasid_table_has_others(table))
+		return -EOPNOTSUPP;
+
+	ret = iommu_pages_preserve(table->table);
+	if (ret)
+		return ret;
+	ret = iommu_pages_preserve(entries);
+	if (ret) {
+		iommu_pages_unpreserve(table->table);
+		return ret;
+	}
+
+	vtd->pasid_dir_pa = virt_to_phys(table->table);
+	vtd->pasid_dir_order = folio_order(virt_to_folio(table->table));
+	vtd->max_pasid = table->max_pasid;
+	vtd->pasid_table_pa = virt_to_phys(entries);
+	memcpy(vtd->pasid0, entries, sizeof(vtd->pasid0));
+	vtd->scalable = 1;
+	vtd->did = pasid_did(vtd->pasid0);
+	return 0;
+}
+
+static void intel_unpreserve_pasid_table(struct iommu_device_vtd_ser *vtd)
+{
+	if (!vtd->scalable)
+		return;
+	iommu_pages_unpreserve(phys_to_virt(vtd->pasid_table_pa));
+	iommu_pages_unpreserve(phys_to_virt(vtd->pasid_dir_pa));
+}
+
+static int intel_preserve_device(struct device *dev,
+				 struct iommu_domain *iommu_domain,
+				 struct iommu_unit_ser *unit,
+				 struct iommu_device_ser *ser)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
+	struct intel_iommu *iommu = info->iommu;
+	struct intel_liveupdate_unit *lu = iommu->liveupdate;
+	unsigned int half = ctx_half(iommu, info->bus, info->devfn);
+	u64 *ctx;
+	int ret;
+
+	ret = intel_device_check(dev, domain);
+	if (ret)
+		return ret;
+
+	ctx = ctx_entry(iommu, info->bus, info->devfn);
+	if (!ctx || !(READ_ONCE(ctx[0]) & 1))
+		return -EINVAL;
+	memcpy(ser->vtd.ctx, ctx, ctx_words(iommu) * sizeof(*ctx));
+	ser->vtd.did = ctx_did(ctx);
+
+	if (sm_supported(iommu)) {
+		ret = intel_preserve_pasid_table(info, &ser->vtd);
+		if (ret)
+			return ret;
+	}
+	if (ser->vtd.did != domain_id_iommu(domain, iommu)) {
+		ret = -EINVAL;
+		goto err_pasid;
+	}
+
+	if (!lu->ctx_refs[half]) {
+		ret = iommu_pages_preserve(PTR_ALIGN_DOWN(ctx, PAGE_SIZE));
+		if (ret)
+			goto err_pasid;
+		unit->vtd.ctx_kept[half / 64] |= BIT_ULL(half % 64);
+	}
+	lu->ctx_refs[half]++;
+	set_bit(PCI_DEVID(info->bus, info->devfn), lu->kept);
+	return 0;
+
+err_pasid:
+	intel_unpreserve_pasid_table(&ser->vtd);
+	return ret;
+}
+
+static void intel_unpreserve_device(struct device *dev,
+				    struct iommu_unit_ser *unit,
+				    struct iommu_device_ser *ser)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct intel_iommu *iommu = info->iommu;
+	struct intel_liveupdate_unit *lu = iommu->liveupdate;
+	unsigned int half = ctx_half(iommu, info->bus, info->devfn);
+	u64 root;
+
+	clear_bit(PCI_DEVID(info->bus, info->devfn), lu->kept);
+	if (!--lu->ctx_refs[half]) {
+		unit->vtd.ctx_kept[half / 64] &= ~BIT_ULL(half % 64);
+		root = *root_half(iommu, half);
+		iommu_pages_unpreserve(phys_to_virt(root & VTD_PAGE_MASK));
+	}
+	intel_unpreserve_pasid_table(&ser->vtd);
+}
+
+static bool entry_differs(struct intel_iommu *iommu,
+			  const struct iommu_device_ser *ser)
+{
+	const u64 *ctx =
+		ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
+
+	if (!ctx || memcmp(ctx, ser->vtd.ctx, ctx_words(iommu) * sizeof(*ctx)))
+		return true;
+	return ser->vtd.scalable &&
+	       memcmp(phys_to_virt(ser->vtd.pasid_table_pa), ser->vtd.pasid0,
+		      sizeof(ser->vtd.pasid0));
+}
+
+static int intel_freeze_device(struct device *dev,
+			       const struct iommu_device_ser *ser)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+
+	if (entry_differs(info->iommu, ser) || info->ats_enabled ||
+	    info->pri_enabled ||
+	    (info->pasid_table && pasid_table_has_others(info->pasid_table)))
+		return -EIO;
+	return 0;
+}
+
+/* ----------------------------------------------------------- prune, old kernel */
+
+static bool wait_bits(struct intel_iommu *iommu, u32 mask, u32 want)
+{
+	unsigned int us;
+
+	for (us = 0; us < SHUTDOWN_WAIT_US; us++) {
+		if ((readl(iommu->reg + DMAR_GSTS_REG) & mask) == want)
+			return true;
+		udelay(1);
+	}
+	return false;
+}
+
+/* Let a submission that was under way end, then take the queue over. */
+static bool queue_off(struct intel_iommu *iommu)
+{
+	unsigned int us;
+
+	for (us = 0; us < SHUTDOWN_WAIT_US; us++) {
+		if (readl(iommu->reg + DMAR_IQH_REG) ==
+		    readl(iommu->reg + DMAR_IQT_REG))
+			break;
+		udelay(1);
+	}
+
+	iommu->gcmd &= ~DMA_GCMD_QIE;
+	writel(iommu->gcmd, iommu->reg + DMAR_GCMD_REG);
+	return wait_bits(iommu, DMA_GSTS_QIES, 0);
+}
+
+/* An empty queue that is ours alone (6.5.2). */
+static bool queue_on(struct intel_iommu *iommu)
+{
+	u64 iqa = virt_to_phys(iommu->qi->desc);
+
+	if (ecap_smts(iommu->ecap))
+		iqa |= BIT_ULL(11) | BIT_ULL(0);
+	writel(0, iommu->reg + DMAR_IQT_REG);
+	writeq(iqa, iommu->reg + DMAR_IQA_REG);
+
+	iommu->gcmd |= DMA_GCMD_QIE;
+	writel(iommu->gcmd, iommu->reg + DMAR_GCMD_REG);
+	return wait_bits(iommu, DMA_GSTS_QIES, DMA_GSTS_QIES);
+}
+
+/* Submit to the queue that queue_on() emptied and wait for completion. */
+static bool queue_run(struct intel_iommu *iommu, const struct qi_desc *descs,
+		      unsigned int nr)
+{
+	unsigned int shift = qi_shift(iommu), i, us;
+	struct qi_desc wait = {
+		.qw0 = QI_IWD_STATUS_DATA(QI_DONE) | QI_IWD_STATUS_WRITE |
+		       QI_IWD_TYPE,
+		.qw1 = virt_to_phys(iommu->liveupdate->status),
+	};
+	u32 *status = iommu->liveupdate->status;
+
+	WRITE_ONCE(*status, QI_IN_USE);
+	for (i = 0; i < nr; i++)
+		memcpy(iommu->qi->desc + (i << shift), &descs[i], 1 << shift);
+	memcpy(iommu->qi->desc + (nr << shift), &wait, 1 << shift);
+	__iommu_flush_cache(iommu, iommu->qi->desc, (nr + 1) << shift);
+	writel((nr + 1) << shift, iommu->reg + DMAR_IQT_REG);
+
+	for (us = 0; us < SHUTDOWN_WAIT_US; us++) {
+		if (READ_ONCE(*status) == QI_DONE)
+			return true;
+		udelay(1);
+	}
+	return false;
+}
+
+/* Context, PASID and IOTLB caches, then the interrupt entry cache (6.5.2). */
+static bool invalidate_all(struct intel_iommu *iommu)
+{
+	struct qi_desc descs[4] = {};
+	unsigned int n = 0;
+
+	descs[n++].qw0 = QI_CC_GRAN(DMA_CCMD_GLOBAL_INVL) | QI_CC_TYPE;
+	if (sm_supported(iommu))
+		descs[n++].qw0 = QI_PC_GRAN(QI_PC_GLOBAL) | QI_PC_TYPE;
+	qi_desc_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &descs[n++]);
+	descs[n++].qw0 = QI_IEC_TYPE;
+
+	return queue_off(iommu) && queue_on(iommu) &&
+	       queue_run(iommu, descs, n) && queue_off(iommu);
+}
+
+/* The word with the present bit goes first; the rest when nobody reads it. */
+static void prune_context_table(struct intel_iommu *iommu, unsigned int half)
+{
+	unsigned int step = sm_supported(iommu) ? 0x80 : 0x100;
+	unsigned int first = (half & 1) * 0x80, devfn;
+	u64 *ctx;
+
+	for (devfn = first; devfn < first + step; devfn++) {
+		if (test_bit(PCI_DEVID(half / 2, devfn),
+			     iommu->liveupdate->kept))
+			continue;
+		ctx = ctx_entry(iommu, half / 2, devfn);
+		WRITE_ONCE(ctx[0], 0);
+		__iommu_flush_cache(iommu, ctx, sizeof(*ctx));
+	}
+}
+
+static void prune_tables(struct intel_iommu *iommu)
+{
+	struct iommu_unit_vtd_ser *vtd = &iommu->liveupdate->ser->vtd;
+	unsigned int half;
+	u64 *root;
+
+	for (half = 0; half < CTX_HALVES; half++) {
+		root = root_half(iommu, half);
+		if (!(*root & 1))
+			continue;
+		if (vtd->ctx_kept[half / 64] & BIT_ULL(half % 64)) {
+			prune_context_table(iommu, half);
+			continue;
+		}
+		WRITE_ONCE(*root, 0);
+		__iommu_flush_cache(iommu, root, sizeof(*root));
+	}
+}
+
+/* An old entry would reach a vector, or a descriptor, of the new kernel. */
+static void prune_interrupts(struct intel_iommu *iommu)
+{
+	writel(DMA_FECTL_IM, iommu->reg + DMAR_FECTL_REG);
+	if (ecap_prs(iommu->ecap))
+		writel(DMA_FECTL_IM, iommu->reg + DMAR_PECTL_REG);
+#ifdef CONFIG_IRQ_REMAP
+	if (iommu->ir_table) {
+		memset(iommu->ir_table->base, 0, SZ_1M);
+		__iommu_flush_cache(iommu, iommu->ir_table->base, SZ_1M);
+	}
+#endif
+}
+
+/**
+ * intel_liveupdate_shutdown - Leave a unit translating for its kept devices
+ * @iommu: the unit
+ *
+ * Context: End of the shutdown: one CPU, interrupts off. Takes no lock, and ends
+ * in bounded time.
+ * Return: true when the unit was left on; false when it has no kept device, or
+ * the system does not kexec, and the caller is to switch it off.
+ */
+bool intel_liveupdate_shutdown(struct intel_iommu *iommu)
+{
+	struct intel_liveupdate_unit *lu = iommu->liveupdate;
+
+	if (!lu || !kexec_in_progress || liveupdate_break("te"))
+		return false;
+
+	prune_tables(iommu);
+	prune_interrupts(iommu);
+	if (invalidate_all(iommu))
+		lu->ser->state = IOMMU_UNIT_SER_HANDED_OVER;
+	else
+		pr_emerg("%s: invalidation does not end, it will be blocked\n",
+			 iommu->name);
+	return true;
+}
+
+/* ----------------------------------------------------------- adopt, new kernel */
+
+/**
+ * intel_liveupdate_alloc_iommu - Find out whether a unit is live
+ * @iommu: the unit, its registers are mapped and its capabilities read
+ *
+ * The mode cannot change while translation is on (11.4.6, TTM), so the mode of
+ * a live unit decides, whatever the command line says.
+ *
+ * Context: Early boot.
+ */
+void intel_liveupdate_alloc_iommu(struct intel_iommu *iommu)
+{
+	if (!is_kho_boot() ||
+	    !(readl(iommu->reg + DMAR_GSTS_REG) & DMA_GSTS_TES))
+		return;
+
+	iommu->flags |= VTD_FLAG_LIVE;
+	intel_iommu_sm =
+		!!(readq(iommu->reg + DMAR_RTADDR_REG) & DMA_RTADDR_SMT);
+}
+
+/**
+ * intel_liveupdate_live - Must this unit go on translating?
+ * @iommu: the unit
+ *
+ * Context: Any.
+ * Return: true from boot until its records are finished, or the system goes
+ * down.
+ */
+bool intel_liveupdate_live(struct intel_iommu *iommu)
+{
+	return (iommu->flags & VTD_FLAG_LIVE) && system_state < SYSTEM_HALT;
+}
+
+/**
+ * intel_liveupdate_force_on - A live unit needs its driver
+ *
+ * Switching a live unit off would turn the addresses of kept devices into
+ * physical ones. Called before the driver believes intel_iommu=off.
+ *
+ * Context: Boot, dmar_global_lock held for writing.
+ */
+void intel_liveupdate_force_on(void)
+{
+	struct dmar_drhd_unit *drhd;
+	struct intel_iommu *iommu;
+
+	for_each_iommu(iommu, drhd) {
+		if (!intel_liveupdate_live(iommu))
+			continue;
+		if (dmar_policy_off())
+			pr_warn("%s is translating for kept devices: the IOMMU is switched on\n",
+				iommu->name);
+		dmar_policy = DMAR_FORCE_ON;
+		no_iommu = 0;
+	}
+}
+
+static int intel_check_unit(struct intel_iommu *iommu,
+			    const struct iommu_unit_ser *ser)
+{
+	u64 rtaddr = readq(iommu->reg + DMAR_RTADDR_REG);
+
+	if (ser->state != IOMMU_UNIT_SER_HANDED_OVER) {
+		pr_err("%s: the handover was not completed\n", iommu->name);
+		return -EINVAL;
+	}
+	if (ser->vtd.cap != iommu->cap || ser->vtd.ecap != iommu->ecap ||
+	    ser->vtd.rtaddr != rtaddr ||
+	    !!(rtaddr & DMA_RTADDR_SMT) != sm_supported(iommu)) {
+		pr_err("%s: its registers are not those of the record\n",
+		       iommu->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int intel_adopt_tables(struct intel_iommu *iommu,
+			      const struct iommu_unit_vtd_ser *vtd)
+{
+	unsigned int half;
+	u64 *root;
+
+	iommu->root_entry = iommu_pages_restore(vtd->rtaddr & VTD_PAGE_MASK, 0);
+	if (!iommu->root_entry)
+		return -EINVAL;
+
+	for (half = 0; half < CTX_HALVES; half++) {
+		root = root_half(iommu, half);
+		if (!(*root & 1))
+			continue;
+		if ((vtd->ctx_kept[half / 64] & BIT_ULL(half % 64)) &&
+		    iommu_pages_restore(*root & VTD_PAGE_MASK, 0))
+			continue;
+		pr_warn("%s: the context table of bus %02x has no record and is cut off\n",
+			iommu->name, half / 2);
+		WRITE_ONCE(*root, 0);
+		__iommu_flush_cache(iommu, root, sizeof(*root));
+	}
+	return 0;
+}
+
+/* Everything but entry 0 is cleared; it must be what the record says. */
+static int intel_adopt_device_tables(struct intel_iommu *iommu,
+				     const struct iommu_device_vtd_ser *vtd)
+{
+	struct pasid_dir_entry *dir;
+	struct pasid_entry *entries;
+	unsigned int i;
+
+	if (vtd->scalable != sm_supported(iommu))
+		return -EINVAL;
+	if (!vtd->scalable)
+		return 0;
+
+	dir = iommu_pages_restore(vtd->pasid_dir_pa, vtd->pasid_dir_order);
+	entries = iommu_pages_restore(vtd->pasid_table_pa, 0);
+	if (!dir || !entries || get_pasid_table_from_pde(dir) != entries ||
+	    memcmp(entries, vtd->pasid0, sizeof(vtd->pasid0)))
+		return -EINVAL;
+
+	for (i = 1; i < vtd->max_pasid >> PASID_PDE_SHIFT; i++)
+		WRITE_ONCE(dir[i].val, 0);
+	__iommu_flush_cache(iommu, dir, PAGE_SIZE << vtd->pasid_dir_order);
+	for (i = 1; i < PASID_TBL_ENTRIES; i++)
+		WRITE_ONCE(entries[i].val[0], 0);
+	__iommu_flush_cache(iommu, entries, PAGE_SIZE);
+	return 0;
+}
+
+static int intel_reserve_did(struct intel_liveupdate_unit *lu, u16 did)
+{
+	int ret;
+
+	if (xa_load(&lu->dids, did))
+		return 0;
+	if (did < IDA_START_DID || did >= lu->iommu->max_domain_id)
+		return -EINVAL;
+	ret = ida_alloc_range(&lu->iommu->domain_ida, did, did, GFP_KERNEL);
+	if (ret < 0)
+		return ret;
+	ret = xa_err(xa_store(&lu->dids, did, xa_mk_value(1), GFP_KERNEL));
+	if (ret)
+		ida_free(&lu->iommu->domain_ida, did);
+	return ret;
+}
+
+static const struct iommu_device_ser *
+record_of(const struct iommu_unit_ser *unit, u16 rid)
+{
+	const struct iommu_device_ser *ser;
+	unsigned int n;
+
+	for (n = 0; (ser = iommu_liveupdate_incoming_device(unit, n)); n++)
+		if (ser->rid == rid)
+			return ser;
+	return NULL;
+}
+
+/* Afterwards the present entries are exactly those with a good record. */
+static void intel_scrub(struct intel_liveupdate_unit *lu)
+{
+	struct intel_iommu *iommu = lu->iommu;
+	const struct iommu_device_ser *ser;
+	unsigned int rid;
+	u64 *ctx;
+
+	for (rid = 0; rid < BIT(16); rid++) {
+		ctx = ctx_entry(iommu, PCI_BUS_NUM(rid), rid & 0xff);
+		if (!ctx) {
+			rid |= sm_supported(iommu) ? 0x7f : 0xff;
+			continue;
+		}
+		if (!(ctx[0] & 1))
+			continue;
+		ser = record_of(lu->ser, rid);
+		if (ser &&
+		    !memcmp(ctx, ser->vtd.ctx,
+			    ctx_words(iommu) * sizeof(*ctx)) &&
+		    !intel_adopt_device_tables(iommu, &ser->vtd) &&
+		    !intel_reserve_did(lu, ser->vtd.did))
+			continue;
+
+		pr_err("%s: the entry of %02x:%02x.%x has no record that fits, its DMA is blocked\n",
+		       iommu->name, PCI_BUS_NUM(rid), PCI_SLOT(rid & 0xff),
+		       PCI_FUNC(rid & 0xff));
+		WRITE_ONCE(ctx[0], 0);
+		__iommu_flush_cache(iommu, ctx, sizeof(*ctx));
+	}
+}
+
+/**
+ * intel_liveupdate_adopt - Take over the tables that a live unit uses
+ * @iommu: the unit; its invalidation queue is on, its root table is not
+ *	allocated
+ *
+ * Context: Boot, dmar_global_lock held for writing. The caller programs the root
+ * table pointer and flushes everything afterwards, with translation on.
+ * Return: true when @iommu->root_entry is the table in use; false when the unit
+ * is not live or is to be quarantined, and the caller allocates an empty one.
+ */
+bool intel_liveupdate_adopt(struct intel_iommu *iommu)
+{
+	struct intel_liveupdate_unit *lu;
+	struct iommu_unit_ser *ser;
+
+	ser = iommu_liveupdate_incoming_unit(&intel_liveupdate_ops,
+					     iommu->reg_phys);
+	if (!(iommu->flags & VTD_FLAG_LIVE)) {
+		if (ser)
+			pr_err("%s: its translation was switched off on the way: its devices are lost\n",
+			       iommu->name);
+		return false;
+	}
+	iommu->flags &= ~VTD_FLAG_TRANS_PRE_ENABLED;
+
+	lu = kzalloc_obj(*lu);
+	if (!lu || !ser || liveupdate_break("adopt") ||
+	    intel_check_unit(iommu, ser) ||
+	    intel_adopt_tables(iommu, &ser->vtd))
+		goto quarantine;
+
+	lu->iommu = iommu;
+	lu->ser = ser;
+	xa_init(&lu->dids);
+	intel_scrub(lu);
+	list_add_tail(&lu->list, &intel_liveupdate_units);
+	pr_info("%s: took over the tables of the previous kernel\n",
+		iommu->name);
+	return true;
+
+quarantine:
+	pr_err("%s: quarantined: all DMA behind it is blocked until drivers map again\n",
+	       iommu->name);
+	kfree(lu);
+	iommu->root_entry = NULL;
+	iommu->flags &= ~VTD_FLAG_LIVE;
+	return false;
+}
+
+static struct intel_liveupdate_unit *
+intel_adopted_unit(struct intel_iommu *iommu)
+{
+	struct intel_liveupdate_unit *lu;
+
+	list_for_each_entry(lu, &intel_liveupdate_units, list)
+		if (lu->iommu == iommu)
+			return lu;
+	return NULL;
+}
+
+/**
+ * intel_liveupdate_adopted - Are the unit's tables those of the last kernel?
+ * @iommu: the unit
+ *
+ * Context: Any.
+ * Return: true until its records are finished.
+ */
+bool intel_liveupdate_adopted(struct intel_iommu *iommu)
+{
+	return intel_adopted_unit(iommu);
+}
+
+/* --------------------------------------------------------- restore, new kernel */
+
+/**
+ * intel_liveupdate_adopt_pasid_table - Use the PASID table in use
+ * @info: a device of a unit in scalable mode that is being probed
+ *
+ * Context: Probe of the device.
+ * Return: true when @info->pasid_table is set and the context entry points to
+ * it; false when the caller is to make a new one.
+ */
+bool intel_liveupdate_adopt_pasid_table(struct device_domain_info *info)
+{
+	const struct iommu_device_ser *ser;
+	struct pasid_table *table;
+	u64 *ctx;
+
+	if (!intel_adopted_unit(info->iommu))
+		return false;
+	ser = iommu_liveupdate_record(info->dev);
+	if (!ser)
+		return false;
+	/* Cleared by the scrub? Then there is nothing to take over. */
+	ctx = ctx_entry(info->iommu, info->bus, info->devfn);
+	if (!ctx || !(ctx[0] & 1))
+		return false;
+
+	table = kzalloc_obj(*table);
+	if (!table)
+		return false;
+	table->table = phys_to_virt(ser->vtd.pasid_dir_pa);
+	table->max_pasid = ser->vtd.max_pasid;
+	info->pasid_table = table;
+	return true;
+}
+
+/* The PASID capability is the old driver's doing and stays as it is. */
+static void intel_inherit_pasid(struct device_domain_info *info)
+{
+#ifdef CONFIG_PCI_PASID
+	struct pci_dev *pdev = to_pci_dev(info->dev);
+	u16 ctrl;
+
+	if (!pdev->pasid_cap)
+		return;
+	pci_read_config_word(pdev, pdev->pasid_cap + PCI_PASID_CTRL, &ctrl);
+	if (!(ctrl & PCI_PASID_CTRL_ENABLE))
+		return;
+	pdev->pasid_features = ctrl &
+			       (PCI_PASID_CTRL_EXEC | PCI_PASID_CTRL_PRIV);
+	pdev->pasid_enabled = 1;
+	info->pasid_enabled = 1;
+#endif
+}
+
+/**
+ * intel_liveupdate_probe_finalize - Leave a kept device's capabilities alone
+ * @dev: the device
+ *
+ * Context: End of the probe.
+ * Return: true when the device is a kept one, and the caller is not to enable
+ * anything.
+ */
+bool intel_liveupdate_probe_finalize(struct device *dev)
+{
+	if (!iommu_liveupdate_device_restored(dev))
+		return false;
+
+	intel_inherit_pasid(dev_iommu_priv_get(dev));
+	return true;
+}
+
+static int intel_restore_domain(struct device *dev,
+				const struct iommu_domain_ser *ser,
+				struct iommu_domain **domainp)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct intel_iommu *iommu = info->iommu;
+	struct dmar_domain *domain;
+	int ret;
+
+	if (!intel_adopted_unit(iommu))
+		return -ENODEV;
+	domain = intel_liveupdate_domain_alloc();
+	if (IS_ERR(domain))
+		return PTR_ERR(domain);
+
+	domain->iommu.iommu_device = dev;
+	domain->iommu.nid = dev_to_node(dev);
+	domain->force_snooping =
+		!!(ser->head.required & IOMMU_DOMAIN_SER_FORCE_SNOOPING);
+	domain->iotlb_sync_map = cap_rwbf(iommu->cap);
+	if (ser->pt.format == IOMMU_PT_SER_X86_64) {
+		domain->domain.ops = &intel_fs_paging_domain_ops;
+		ret = pt_iommu_x86_64_restore(&domain->fspt, &ser->pt);
+	} else if (ser->pt.format == IOMMU_PT_SER_VTDSS) {
+		domain->domain.ops = &intel_ss_paging_domain_ops;
+		domain->iotlb_sync_map |= cap_caching_mode(iommu->cap);
+		ret = pt_iommu_vtdss_restore(&domain->sspt, &ser->pt);
+	} else {
+		ret = -EINVAL;
+	}
+	if (ret)
+		goto err_free;
+
+	domain->domain.pgsize_bitmap &= ser->pt.pgsize_bitmap;
+	ret = paging_domain_compatible(&domain->domain, dev);
+	if (ret)
+		goto err_free;
+	*domainp = &domain->domain;
+	return 0;
+
+err_free:
+	/* The hardware uses the tables: they are leaked, only this is not. */
+	kfree(domain);
+	return ret;
+}
+
+/* Does the entry that the hardware uses name this page table? */
+static bool entry_names_domain(const struct iommu_device_vtd_ser *vtd,
+			       struct dmar_domain *domain)
+{
+	struct pt_iommu_x86_64_hw_info fs;
+	struct pt_iommu_vtdss_hw_info ss;
+
+	if (intel_domain_is_fs_paging(domain)) {
+		pt_iommu_x86_64_hw_info(&domain->fspt, &fs);
+		return vtd->scalable &&
+		       (vtd->pasid0[2] & VTD_PAGE_MASK) == fs.gcr3_pt;
+	}
+
+	pt_iommu_vtdss_hw_info(&domain->sspt, &ss);
+	if (vtd->scalable)
+		return (vtd->pasid0[0] & VTD_PAGE_MASK) == ss.ssptptr &&
+		       ((vtd->pasid0[0] >> 2) & 0x7) == ss.aw;
+	return (vtd->ctx[0] & VTD_PAGE_MASK) == ss.ssptptr &&
+	       (vtd->ctx[1] & 0x7) == ss.aw;
+}
+
+/* domain_attach_iommu() with a domain id that is reserved already */
+static int intel_attach_did(struct dmar_domain *domain,
+			    struct intel_liveupdate_unit *lu, u16 did)
+{
+	struct intel_iommu *iommu = lu->iommu;
+	struct iommu_domain_info *info, *curr;
+	int ret;
+
+	guard(mutex)(&iommu->did_lock);
+	curr = xa_load(&domain->iommu_array, iommu->seq_id);
+	if (curr) {
+		if (curr->did != did)
+			return -EINVAL;
+		curr->refcnt++;
+		return 0;
+	}
+	if (!xa_load(&lu->dids, did))
+		return -EINVAL;
+
+	info = kzalloc_obj(*info);
+	if (!info)
+		return -ENOMEM;
+	info->refcnt = 1;
+	info->did = did;
+	info->iommu = iommu;
+	ret = xa_err(xa_store(&domain->iommu_array, iommu->seq_id, info,
+			      GFP_KERNEL));
+	if (ret) {
+		kfree(info);
+		return ret;
+	}
+	xa_erase(&lu->dids, did);
+	return 0;
+}
+
+static int intel_attach_restored(struct device *dev,
+				 struct iommu_domain *iommu_domain,
+				 const struct iommu_device_ser *ser)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
+	struct intel_liveupdate_unit *lu = intel_adopted_unit(info->iommu);
+	unsigned long flags;
+	int ret;
+
+	if (!lu || entry_differs(info->iommu, ser) ||
+	    !entry_names_domain(&ser->vtd, domain))
+		return -EINVAL;
+
+	ret = intel_attach_did(domain, lu, ser->vtd.did);
+	if (ret)
+		return ret;
+	ret = cache_tag_assign_domain(domain, dev, IOMMU_NO_PASID);
+	if (ret) {
+		domain_detach_iommu(domain, info->iommu);
+		return ret;
+	}
+
+	info->domain = domain;
+	info->domain_attached = true;
+	spin_lock_irqsave(&domain->lock, flags);
+	list_add(&info->link, &domain->devices);
+	spin_unlock_irqrestore(&domain->lock, flags);
+	return 0;
+}
+
+static struct intel_liveupdate_unit *
+intel_unit_of_record(const struct iommu_unit_ser *ser)
+{
+	struct intel_liveupdate_unit *lu;
+
+	list_for_each_entry(lu, &intel_liveupdate_units, list)
+		if (lu->ser == ser)
+			return lu;
+	return NULL;
+}
+
+/*
+ * In scalable mode the PASID entry is cleared and not the context entry, which
+ * the driver may have taken over for the device already.
+ */
+static void intel_block_record(const struct iommu_unit_ser *unit,
+			       const struct iommu_device_ser *ser)
+{
+	struct intel_liveupdate_unit *lu = intel_unit_of_record(unit);
+	struct intel_iommu *iommu;
+	u64 *entry;
+
+	/* Not adopted: the tables of the record are not in use. */
+	if (!lu)
+		return;
+	iommu = lu->iommu;
+
+	spin_lock(&iommu->lock);
+	entry = ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
+	if (entry && (entry[0] & 1) && ser->vtd.scalable)
+		entry = phys_to_virt(ser->vtd.pasid_table_pa);
+	if (entry) {
+		WRITE_ONCE(entry[0], 0);
+		__iommu_flush_cache(iommu, entry, sizeof(*entry));
+	}
+	spin_unlock(&iommu->lock);
+
+	iommu->flush.flush_context(iommu, 0, 0, 0, DMA_CCMD_GLOBAL_INVL);
+	if (sm_supported(iommu))
+		qi_flush_pasid_cache(iommu, 0, QI_PC_GLOBAL, 0);
+	iommu->flush.flush_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH);
+	if (xa_erase(&lu->dids, ser->vtd.did))
+		ida_free(&iommu->domain_ida, ser->vtd.did);
+}
+
+static void intel_free_shield(u64 pa, unsigned int order, bool in_use)
+{
+	void *virt;
+
+	if (!pa || in_use)
+		return;
+	virt = iommu_pages_restore(pa, order);
+	if (virt)
+		iommu_free_pages(virt);
+}
+
+static void intel_finish_unit(const struct iommu_unit_ser *ser)
+{
+	struct intel_liveupdate_unit *lu = intel_unit_of_record(ser);
+	bool ir_in_use = true;
+	unsigned long did;
+	void *entry;
+
+	if (!lu)
+		return;
+
+#ifdef CONFIG_IRQ_REMAP
+	/* Without interrupt remapping the hardware still points to the old one */
+	ir_in_use = !lu->iommu->ir_table;
+#endif
+	intel_free_shield(ser->vtd.ir_table_pa, ser->vtd.ir_order, ir_in_use);
+	intel_free_shield(ser->vtd.prq_pa, ser->vtd.prq_order, !lu->iommu->prq);
+
+	xa_for_each(&lu->dids, did, entry)
+		ida_free(&lu->iommu->domain_ida, did);
+	xa_destroy(&lu->dids);
+	lu->iommu->flags &= ~VTD_FLAG_LIVE;
+	list_del(&lu->list);
+	kfree(lu);
+}
+
+const struct iommu_liveupdate_ops intel_liveupdate_ops = {
+	.driver = IOMMU_SER_DRIVER_VTD,
+	.preserve_unit = intel_preserve_unit,
+	.unpreserve_unit = intel_unpreserve_unit,
+	.preserve_domain = intel_preserve_domain,
+	.unpreserve_domain = intel_unpreserve_domain,
+	.preserve_device = intel_preserve_device,
+	.unpreserve_device = intel_unpreserve_device,
+	.freeze_device = intel_freeze_device,
+	.restore_domain = intel_restore_domain,
+	.attach_restored = intel_attach_restored,
+	.block_record = intel_block_record,
+	.finish_unit = intel_finish_unit,
+};

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The part of IOMMU live update that needs the inside of struct iommu_group.
+ * iommu.c includes it at its end; nobody else may. The essay is at the top of
+ * liveupdate.c.
+ *
+ * A group with a kept device goes through these states in the new kernel, all
+ * changes under group->mutex:
+ *
+ *   restored   domain == the kept one, owner == placeholder, owner_cnt == 1
+ *   claimed    domain == the kept one, owner == an iommufd, owner_cnt == 1
+ *   normal     whatever the upstream code makes of it
+ *
+ * restored -> claimed -> normal is the life of a retrieved device, the second
+ * step is made by iommufd's ordinary detach. restored -> normal is abandon.
+ * Neither restore nor claim writes to the hardware.
+ */
+
+#ifdef CONFIG_IOMMU_LIVEUPDATE
+
+static struct device *iommu_group_first_dev(struct iommu_group *group);
+static int __iommu_group_alloc_blocking_domain(struct iommu_group *group);
+static void __iommu_release_dma_ownership(struct iommu_group *group);
+
+/*
+ * Make the domain that the hardware uses for a kept device the domain of its
+ * group. Called where the default domain would be attached for the first time.
+ * Returns false when there is nothing to restore, or nothing that can be.
+ */
+static bool iommu_group_restore_domain(struct iommu_group *group)
+{
+	struct device *dev = iommu_group_first_dev(group);
+	struct iommu_domain *domain;
+
+	lockdep_assert_held(&group->mutex);
+
+	/* Later detach code relies on it, and must not have to allocate it. */
+	if (!iommu_liveupdate_record(dev) ||
+	    __iommu_group_alloc_blocking_domain(group))
+		return false;
+
+	domain = iommu_liveupdate_restore(dev);
+	if (!domain)
+		return false;
+
+	group->domain = domain;
+	group->owner = &iommu_liveupdate_placeholder;
+	group->owner_cnt = 1;
+	return true;
+}
+
+/* The claimed device already is where __iommu_attach_group() shall put it. */
+static bool iommu_group_restored(struct iommu_group *group,
+				 struct iommu_domain *domain)
+{
+	lockdep_assert_held(&group->mutex);
+
+	return group->domain == domain &&
+	       iommu_liveupdate_device_claimed(iommu_group_first_dev(group),
+					       domain);
+}
+
+/* Between preserve and the jump no domain of the group may be changed. */
+static bool iommu_group_frozen(struct iommu_group *group)
+{
+	struct group_device *gdev;
+
+	lockdep_assert_held(&group->mutex);
+
+	list_for_each_entry(gdev, &group->devices, list)
+		if (iommu_liveupdate_device_frozen(gdev->dev))
+			return true;
+	return false;
+}
+
+/**
+ * iommu_group_liveupdate_lock - Check that a device can be kept, lock its group
+ * @dev: the device
+ * @domain: the domain it must be attached to without a PASID
+ *
+ * Context: Process context. On success group->mutex is held.
+ * Return: 0; -ENODEV without a group; -EINVAL when the device is not attached
+ * to @domain; -EOPNOTSUPP when another device shares the group, when a PASID
+ * is attached or when firmware requires a direct mapping; -EBUSY when the
+ * device is being reset.
+ */
+int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain)
+{
+	struct iommu_group *group = dev->iommu_group;
+	unsigned long index = IOMMU_NO_PASID;
+	int ret = 0;
+
+	if (!group || !dev->iommu || !dev->iommu->iommu_dev)
+		return -ENODEV;
+
+	mutex_lock(&group->mutex);
+	if (group->domain != domain)
+		ret = -EINVAL;
+	else if (!list_is_singular(&group->devices) ||
+		 dev->iommu->require_direct ||
+		 xa_find_after(&group->pasid_array, &index, ULONG_MAX,
+			       XA_PRESENT))
+		ret = -EOPNOTSUPP;
+	else if (group->recovery_cnt)
+		ret = -EBUSY;
+	if (ret)
+		mutex_unlock(&group->mutex);
+	return ret;
+}
+
+/**
+ * iommu_group_liveupdate_unlock - Undo iommu_group_liveupdate_lock()
+ * @dev: the device
+ *
+ * Context: Process context, group->mutex held.
+ */
+void iommu_group_liveupdate_unlock(struct device *dev)
+{
+	mutex_unlock(&dev->iommu_group->mutex);
+}
+
+/**
+ * iommu_group_liveupdate_claim - Move a restored group to its owner
+ * @dev: the device
+ * @owner: the new DMA owner
+ * @domain: the domain that the owner believes the device is attached to
+ *
+ * Context: Process context, takes group->mutex. Hardware is not touched.
+ * Return: 0; -ENODEV when the group is not in the restored state; -EINVAL when
+ * it is attached to another domain.
+ */
+int iommu_group_liveupdate_claim(struct device *dev, void *owner,
+				 struct iommu_domain *domain)
+{
+	struct iommu_group *group = dev->iommu_group;
+
+	guard(mutex)(&group->mutex);
+	if (group->owner != &iommu_liveupdate_placeholder)
+		return -ENODEV;
+	if (group->domain != domain)
+		return -EINVAL;
+
+	group->owner = owner;
+	return 0;
+}
+
+/**
+ * iommu_group_liveupdate_return - Undo iommu_group_liveupdate_claim()
+ * @dev: the device
+ * @owner: the owner that claimed it
+ *
+ * Context: Process context, takes group->mutex. Hardware is not touched.
+ */
+void iommu_group_liveupdate_return(struct device *dev, void *owner)
+{
+	struct iommu_group *group = dev->iommu_group;
+
+	guard(mutex)(&group->mutex);
+	if (!WARN_ON(group->owner != owner))
+		group->owner = &iommu_liveupdate_placeholder;
+}
+
+/**
+ * iommu_group_liveupdate_release - Take a device off its restored domain
+ * @dev: the device, which has been stopped
+ *
+ * The group goes through the blocking domain to its default domain, as after
+ * the release of any owner, and is a normal one afterwards.
+ *
+ * Context: Process context, takes group->mutex. Cannot fail.
+ */
+void iommu_group_liveupdate_release(struct device *dev)
+{
+	struct iommu_group *group = dev->iommu_group;
+
+	guard(mutex)(&group->mutex);
+	if (group->owner != &iommu_liveupdate_placeholder)
+		return;
+
+	__iommu_group_set_domain_nofail(group, group->blocking_domain);
+	__iommu_release_dma_ownership(group);
+}
+
+#else /* !CONFIG_IOMMU_LIVEUPDATE */
+
+static inline bool iommu_group_restore_domain(struct iommu_group *group)
+{
+	return false;
+}
+
+static inline bool iommu_group_restored(struct iommu_group *group,
+					struct iommu_domain *domain)
+{
+	return false;
+}
+
+static inline bool iommu_group_frozen(struct iommu_group *group)
+{
+	return false;
+}
+
+#endif /* CONFIG_IOMMU_LIVEUPDATE */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Live update inside the IOMMU subsystem: what liveupdate.c, iommu.c and the
+ * IOMMU drivers share.
+ */
+#ifndef __IOMMU_LIVEUPDATE_PRIV_H
+#define __IOMMU_LIVEUPDATE_PRIV_H
+
+#include <linux/iommu-liveupdate.h>
+#include <linux/kho/abi/iommu.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct device;
+struct iommu_domain;
+struct iommu_group;
+
+#ifdef CONFIG_IOMMU_LIVEUPDATE
+
+enum iommu_liveupdate_domain_state {
+	/* Restored at boot, or will be when its first device is probed */
+	IOMMU_LIVEUPDATE_DOMAIN_KEPT,
+	/* An iommufd has it */
+	IOMMU_LIVEUPDATE_DOMAIN_CLAIMED,
+	/* Could not be restored, or was given up */
+	IOMMU_LIVEUPDATE_DOMAIN_LOST,
+};
+
+/**
+ * struct iommu_liveupdate_domain - One domain record
+ * @list: in the list of its side, old or new kernel
+ * @slot: number of the record
+ * @ser: the record
+ * @domain: the domain, NULL in the new kernel until its first device is probed
+ * @state: new kernel only
+ */
+struct iommu_liveupdate_domain {
+	struct list_head list;
+	u32 slot;
+	struct iommu_domain_ser *ser;
+	struct iommu_domain *domain;
+	enum iommu_liveupdate_domain_state state;
+};
+
+enum iommu_liveupdate_device_state {
+	/* Old kernel: the record is complete */
+	IOMMU_LIVEUPDATE_DEVICE_PRESERVED,
+	/* New kernel: the device was not probed yet */
+	IOMMU_LIVEUPDATE_DEVICE_WAITING,
+	/* Runs on its restored domain, owned by the placeholder */
+	IOMMU_LIVEUPDATE_DEVICE_RESTORED,
+	/* Runs on its restored domain, owned by an iommufd */
+	IOMMU_LIVEUPDATE_DEVICE_CLAIMED,
+	/* Blocked; nobody can have it back */
+	IOMMU_LIVEUPDATE_DEVICE_LOST,
+};
+
+/**
+ * struct iommu_liveupdate_device - One device record
+ * @list: in the list of its side, old or new kernel
+ * @slot: number of the record
+ * @ser: the record
+ * @unit: record of the IOMMU
+ * @ops: operations of the IOMMU driver, NULL until they are known
+ * @dev: the device, NULL in the new kernel until it is probed
+ * @domain: the domain it is attached to without a PASID
+ * @state: see &enum iommu_liveupdate_device_state
+ */
+struct iommu_liveupdate_device {
+	struct list_head list;
+	u32 slot;
+	struct iommu_device_ser *ser;
+	struct iommu_unit_ser *unit;
+	const struct iommu_liveupdate_ops *ops;
+	struct device *dev;
+	struct iommu_liveupdate_domain *domain;
+	enum iommu_liveupdate_device_state state;
+};
+
+/* The owner of groups between boot and retrieve; never dereferenced */
+extern char iommu_liveupdate_placeholder;
+
+/* For IOMMU drivers */
+struct iommu_unit_ser *
+iommu_liveupdate_incoming_unit(const struct iommu_liveupdate_ops *ops,
+			       u64 reg_pa);
+const struct iommu_device_ser *
+iommu_liveupdate_incoming_device(const struct iommu_unit_ser *unit,
+				 unsigned int n);
+const struct iommu_device_ser *iommu_liveupdate_record(struct device *dev);
+
+/* For iommu.c */
+struct iommu_domain *iommu_liveupdate_restore(struct device *dev);
+bool iommu_liveupdate_device_frozen(struct device *dev);
+bool iommu_liveupdate_device_claimed(struct device *dev,
+				     struct iommu_domain *domain);
+
+/* In iommu.c, for liveupdate.c: see liveupdate-group.h */
+int iommu_group_liveupdate_lock(struct device *dev,
+				struct iommu_domain *domain);
+void iommu_group_liveupdate_unlock(struct device *dev);
+int iommu_group_liveupdate_claim(struct device *dev, void *owner,
+				 struct iommu_domain *domain);
+void iommu_group_liveupdate_return(struct device *dev, void *owner);
+void iommu_group_liveupdate_release(struct device *dev);
+
+#endif /* CONFIG_IOMMU_LIVEUPDATE */
+#endif /* __IOMMU_LIVEUPDATE_PRIV_H */

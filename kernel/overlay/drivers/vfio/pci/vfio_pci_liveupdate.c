@@ -1,0 +1,697 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfio-pci devices that are kept over a live update.
+ *
+ * Kept is the file of a device that was opened through its character device,
+ * bound to an iommufd and attached: the device goes on doing DMA, and the new
+ * kernel makes a file that is bound and attached the same way. Not kept is what
+ * refers to other things of the process: eventfds for interrupts and requests,
+ * ioeventfds and memory maps of the BARs. Userspace sets those up again, and
+ * after the interrupts it should look for work once: one that came while they
+ * were silent may be gone.
+ *
+ * Preserve has the iommufd, which must be in the session already, keep the
+ * attachment, and the PCI core keep the path. The device may be used as before,
+ * including interrupts, configuration writes and a reset by its user.
+ *
+ * Freeze is the last moment. The gate, @lu_frozen, refuses whatever writes to
+ * the device through the file; @lu_gate is held for read by everyone who may
+ * write and for write to close it, so nobody is inside when it is closed. Then
+ * interrupts are silenced at the device, because the new kernel has given their
+ * vectors to others: INTx by DisINTx, MSI-X by the function mask, MSI by its
+ * enable bit. What the user sees of the configuration space is copied last.
+ * Unfreeze undoes it all; MSI is kicked once because it has no pending bit.
+ *
+ * In the new kernel vfio-pci binds by itself and leaves the device alone; it is
+ * kept in D0 by the PCI core. vfio_pci_core_enable() refuses such a device
+ * except from retrieve, which announces itself with @lu_ser and skips all that a
+ * first open does to a device: no reset, bus mastering stays on, INTx masking is
+ * not probed. The state that the last close restores is the one found, with bus
+ * mastering off.
+ *
+ * Who fails after the file's device was touched stops the device first, then
+ * unbinds it. Finish hands the device over for good, or, when nobody retrieved
+ * it or retrieve failed, stops it, blocks it in the IOMMU, and releases it, in
+ * this order. iommufd and memory are finished later than this because they were
+ * preserved earlier.
+ *
+ * Locks: dev_set->lock protects being bound and attached while a device is
+ * preserved, and @lu_ser. Order: the locks of the Live Update Orchestrator,
+ * dev_set->lock, the locks of iommufd and of the PCI core; @lu_gate inside the
+ * locks of the orchestrator, outside of all locks of vfio-pci.
+ *
+ * Ownership: &struct vfio_pci_ser belongs to preserve, then to the new kernel's
+ * finish. Cannot fail: unpreserve, unfreeze, finish.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/file.h>
+#include <linux/io.h>
+#include <linux/iommu-liveupdate.h>
+#include <linux/iommufd.h>
+#include <linux/iommufd_liveupdate.h>
+#include <linux/kexec_handover.h>
+#include <linux/liveupdate.h>
+#include <linux/liveupdate_break.h>
+#include <linux/pci_liveupdate.h>
+#include <linux/slab.h>
+
+#include "../liveupdate.h"
+#include "../vfio.h"
+#include "vfio_pci_liveupdate.h"
+#include "vfio_pci_priv.h"
+
+MODULE_IMPORT_NS("IOMMUFD");
+
+/* What unfreeze needs, and the record: private_data of a preserved file */
+struct vfio_pci_lu_file {
+	struct vfio_pci_ser *ser;
+	u16 command;
+	u16 msi;
+	u16 msix;
+	bool virq_disabled;
+};
+
+static const struct vfio_device_ops *vfio_pci_lu_ops;
+
+static struct vfio_pci_core_device *to_vdev(struct vfio_device *core_vdev)
+{
+	return container_of(core_vdev, struct vfio_pci_core_device, vdev);
+}
+
+/* The device of a file that can_preserve accepted, or that was retrieved */
+static struct vfio_pci_core_device *vfio_pci_lu_vdev(struct file *file)
+{
+	bool bound;
+
+	return to_vdev(vfio_liveupdate_device(file, &bound));
+}
+
+/* ---- The gate ---- */
+
+/**
+ * vfio_pci_liveupdate_init_dev - Initialise the fields of a live update
+ * @vdev: A device that is being made
+ */
+void vfio_pci_liveupdate_init_dev(struct vfio_pci_core_device *vdev)
+{
+	init_rwsem(&vdev->lu_gate);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_init_dev);
+
+/**
+ * vfio_pci_liveupdate_ioctl - vfio_pci_core_ioctl() unless frozen
+ * @core_vdev: The device
+ * @cmd: The command
+ * @arg: Its argument
+ *
+ * Return: -EBUSY when @cmd may write to the device and the device is frozen.
+ */
+long vfio_pci_liveupdate_ioctl(struct vfio_device *core_vdev, unsigned int cmd,
+			       unsigned long arg)
+{
+	struct vfio_pci_core_device *vdev = to_vdev(core_vdev);
+
+	switch (cmd) {
+	case VFIO_DEVICE_IOEVENTFD:
+	case VFIO_DEVICE_PCI_HOT_RESET:
+	case VFIO_DEVICE_RESET:
+	case VFIO_DEVICE_SET_IRQS:
+		break;
+	default:
+		return vfio_pci_core_ioctl(core_vdev, cmd, arg);
+	}
+
+	guard(rwsem_read)
+		(&vdev->lu_gate);
+	if (vdev->lu_frozen)
+		return -EBUSY;
+	return vfio_pci_core_ioctl(core_vdev, cmd, arg);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_ioctl);
+
+/**
+ * vfio_pci_liveupdate_feature - vfio_pci_core_ioctl_feature() unless frozen
+ * @core_vdev: The device
+ * @flags: The feature and what to do with it
+ * @arg: Its argument
+ * @argsz: Size of that
+ *
+ * Return: -EBUSY when the device is frozen.
+ */
+int vfio_pci_liveupdate_feature(struct vfio_device *core_vdev, u32 flags,
+				void __user *arg, size_t argsz)
+{
+	struct vfio_pci_core_device *vdev = to_vdev(core_vdev);
+
+	guard(rwsem_read)
+		(&vdev->lu_gate);
+	if (vdev->lu_frozen)
+		return -EBUSY;
+	return vfio_pci_core_ioctl_feature(core_vdev, flags, arg, argsz);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_feature);
+
+/**
+ * vfio_pci_liveupdate_write - vfio_pci_core_write() unless frozen
+ * @core_vdev: The device
+ * @buf: What to write
+ * @count: How much
+ * @ppos: Where
+ *
+ * Return: -EBUSY when the device is frozen.
+ */
+ssize_t vfio_pci_liveupdate_write(struct vfio_device *core_vdev,
+				  const char __user *buf, size_t count,
+				  loff_t *ppos)
+{
+	struct vfio_pci_core_device *vdev = to_vdev(core_vdev);
+
+	guard(rwsem_read)
+		(&vdev->lu_gate);
+	if (vdev->lu_frozen)
+		return -EBUSY;
+	return vfio_pci_core_write(core_vdev, buf, count, ppos);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_write);
+
+static void vfio_pci_lu_set_frozen(struct vfio_pci_core_device *vdev, bool on)
+{
+	guard(rwsem_write)
+		(&vdev->lu_gate);
+	vdev->lu_frozen = on;
+}
+
+/* ---- Old kernel ---- */
+
+static bool vfio_pci_lu_can_preserve(struct liveupdate_file_handler *handler,
+				     struct file *file)
+{
+	struct vfio_device *device;
+	bool bound;
+
+	device = vfio_liveupdate_device(file, &bound);
+	return device && device->ops == vfio_pci_lu_ops &&
+	       !vfio_device_is_noiommu(device);
+}
+
+static int vfio_pci_lu_refuse(struct vfio_pci_core_device *vdev)
+{
+	struct vfio_device *device = &vdev->vdev;
+
+	lockdep_assert_held(&device->dev_set->lock);
+
+	if (!device->iommufd_device || !device->iommufd_attached)
+		return -EINVAL;
+	if (device->mig_ops || device->log_ops || vdev->has_vga ||
+	    vdev->num_regions || vdev->sriov_active || vdev->vf_token ||
+	    vdev->sriov_pf_core_dev)
+		return -EOPNOTSUPP;
+	/* INTx that is masked at the interrupt controller, not at the device */
+	if (vdev->irq_type == VFIO_PCI_INTX_IRQ_INDEX && !vdev->pci_2_3)
+		return -EOPNOTSUPP;
+
+	guard(rwsem_read)
+		(&vdev->memory_lock);
+	if (vdev->pm_runtime_engaged || !list_empty(&vdev->dmabufs))
+		return -EBUSY;
+	return 0;
+}
+
+static int vfio_pci_lu_keep(struct vfio_pci_core_device *vdev,
+			    struct liveupdate_session *session,
+			    struct vfio_pci_ser *ser)
+{
+	struct iommufd_device *idev = vdev->vdev.iommufd_device;
+	struct pci_dev *pdev = vdev->pdev;
+	u64 token;
+	int ret;
+
+	ret = vfio_pci_lu_refuse(vdev);
+	if (ret)
+		return ret;
+	ret = pci_liveupdate_preserve(pdev, VFIO_PCI_LIVEUPDATE_COMPATIBLE);
+	if (ret)
+		return ret;
+	ret = iommufd_device_preserve(session, idev, &token);
+	if (ret) {
+		pci_liveupdate_unpreserve(pdev);
+		return ret;
+	}
+
+	ser->magic = VFIO_PCI_SER_MAGIC;
+	ser->size = sizeof(*ser);
+	ser->domain = pci_domain_nr(pdev->bus);
+	ser->bdf = pci_dev_id(pdev);
+	ser->iommufd_token = token;
+	ser->iommufd_dev_id = iommufd_device_to_id(idev);
+	ser->config_size = pdev->cfg_size;
+	return 0;
+}
+
+static int vfio_pci_lu_preserve(struct liveupdate_file_op_args *args)
+{
+	struct vfio_pci_core_device *vdev;
+	struct vfio_pci_lu_file *lu;
+	bool bound;
+	int ret;
+
+	vdev = to_vdev(vfio_liveupdate_device(args->file, &bound));
+	if (!bound)
+		return -EINVAL;
+	if (vdev->pdev->cfg_size > VFIO_PCI_SER_CONFIG_SIZE)
+		return -EOPNOTSUPP;
+
+	lu = kzalloc_obj(*lu);
+	if (!lu)
+		return -ENOMEM;
+	lu->ser = kho_alloc_preserve(sizeof(*lu->ser));
+	if (IS_ERR(lu->ser)) {
+		ret = PTR_ERR(lu->ser);
+		goto err_free;
+	}
+
+	mutex_lock(&vdev->vdev.dev_set->lock);
+	ret = vfio_pci_lu_keep(vdev, args->session, lu->ser);
+	mutex_unlock(&vdev->vdev.dev_set->lock);
+	if (ret)
+		goto err_ser;
+
+	args->private_data = lu;
+	args->serialized_data = virt_to_phys(lu->ser);
+	return 0;
+
+err_ser:
+	kho_unpreserve_free(lu->ser);
+err_free:
+	kfree(lu);
+	return ret;
+}
+
+static void vfio_pci_lu_unpreserve(struct liveupdate_file_op_args *args)
+{
+	struct vfio_pci_core_device *vdev = vfio_pci_lu_vdev(args->file);
+	struct vfio_pci_lu_file *lu = args->private_data;
+
+	mutex_lock(&vdev->vdev.dev_set->lock);
+	iommufd_device_unpreserve(vdev->vdev.iommufd_device);
+	pci_liveupdate_unpreserve(vdev->pdev);
+	mutex_unlock(&vdev->vdev.dev_set->lock);
+	kho_unpreserve_free(lu->ser);
+	kfree(lu);
+}
+
+static u32 vfio_pci_lu_irq_count(struct vfio_pci_core_device *vdev)
+{
+	unsigned long index;
+	u32 count = 0;
+	void *ctx;
+
+	lockdep_assert_held(&vdev->igate);
+
+	xa_for_each(&vdev->ctx, index, ctx)
+		count = index + 1;
+	return count;
+}
+
+static u32 vfio_pci_lu_irq_type(struct vfio_pci_core_device *vdev)
+{
+	switch (vdev->irq_type) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+		return VFIO_PCI_SER_IRQ_INTX;
+	case VFIO_PCI_MSI_IRQ_INDEX:
+		return VFIO_PCI_SER_IRQ_MSI;
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return VFIO_PCI_SER_IRQ_MSIX;
+	}
+	return VFIO_PCI_SER_IRQ_NONE;
+}
+
+/* The device raises no interrupt any more; the gate is closed */
+static int vfio_pci_lu_silence(struct vfio_pci_core_device *vdev,
+			       struct vfio_pci_lu_file *lu)
+{
+	struct pci_dev *pdev = vdev->pdev;
+	u16 ctrl;
+
+	pci_read_config_word(pdev, PCI_COMMAND, &lu->command);
+	/* An irqfd may unmask INTx without passing the gate, but not then */
+	scoped_guard(spinlock_irqsave, &vdev->irqlock) {
+		lu->virq_disabled = vdev->virq_disabled;
+		vdev->virq_disabled = true;
+	}
+	vfio_pci_intx_mask(vdev);
+	scoped_guard(spinlock_irqsave, &vdev->irqlock)
+		pci_intx(pdev, 0);
+
+	if (pdev->msi_enabled) {
+		pci_read_config_word(pdev, pdev->msi_cap + PCI_MSI_FLAGS,
+				     &lu->msi);
+		pci_write_config_word(pdev, pdev->msi_cap + PCI_MSI_FLAGS,
+				      lu->msi & ~PCI_MSI_FLAGS_ENABLE);
+	}
+	if (pdev->msix_enabled) {
+		pci_read_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
+				     &lu->msix);
+		pci_write_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
+				      lu->msix | PCI_MSIX_FLAGS_MASKALL);
+		pci_read_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
+				     &ctrl);
+		if (!(ctrl & PCI_MSIX_FLAGS_MASKALL))
+			return -EIO;
+	}
+	return 0;
+}
+
+static void vfio_pci_lu_unsilence(struct vfio_pci_core_device *vdev,
+				  struct vfio_pci_lu_file *lu)
+{
+	const u32 kick = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+	struct pci_dev *pdev = vdev->pdev;
+	u32 count;
+
+	if (pdev->msix_enabled)
+		pci_write_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS,
+				      lu->msix);
+	if (pdev->msi_enabled)
+		pci_write_config_word(pdev, pdev->msi_cap + PCI_MSI_FLAGS,
+				      lu->msi);
+	scoped_guard(spinlock_irqsave, &vdev->irqlock) {
+		pci_intx(pdev, !(lu->command & PCI_COMMAND_INTX_DISABLE));
+		vdev->virq_disabled = lu->virq_disabled;
+	}
+	if (vdev->irq_type == VFIO_PCI_INTX_IRQ_INDEX && !lu->virq_disabled)
+		vfio_pci_intx_unmask(vdev);
+	if (vdev->irq_type != VFIO_PCI_MSI_IRQ_INDEX)
+		return;
+
+	guard(mutex)
+		(&vdev->igate);
+	count = vfio_pci_lu_irq_count(vdev);
+	vfio_pci_set_irqs_ioctl(vdev, kick, VFIO_PCI_MSI_IRQ_INDEX, 0, count,
+				NULL);
+}
+
+/* What the user sees; nobody changes it any more */
+static void vfio_pci_lu_snapshot(struct vfio_pci_core_device *vdev,
+				 struct vfio_pci_lu_file *lu)
+{
+	struct vfio_pci_ser *ser = lu->ser;
+
+	ser->flags = 0;
+	if (vdev->reset_works)
+		ser->flags |= VFIO_PCI_SER_RESET_WORKS;
+	if (vdev->nointx)
+		ser->flags |= VFIO_PCI_SER_NO_INTX;
+	if (vdev->pci_2_3)
+		ser->flags |= VFIO_PCI_SER_INTX_MASKS;
+	if (lu->virq_disabled)
+		ser->flags |= VFIO_PCI_SER_INTX_DISABLED;
+	scoped_guard(mutex, &vdev->igate) {
+		ser->irq_type = vfio_pci_lu_irq_type(vdev);
+		ser->irq_count = vfio_pci_lu_irq_count(vdev);
+	}
+	memcpy(ser->config, vdev->vconfig, ser->config_size);
+}
+
+static int vfio_pci_lu_check_power(struct vfio_pci_core_device *vdev)
+{
+	guard(rwsem_read)
+		(&vdev->memory_lock);
+	return vdev->pm_runtime_engaged ? -EBUSY : 0;
+}
+
+static int vfio_pci_lu_freeze(struct liveupdate_file_op_args *args)
+{
+	struct vfio_pci_core_device *vdev = vfio_pci_lu_vdev(args->file);
+	struct vfio_pci_lu_file *lu = args->private_data;
+	int ret;
+
+	vfio_pci_lu_set_frozen(vdev, true);
+	ret = vfio_pci_lu_check_power(vdev);
+	if (ret)
+		goto err_gate;
+	ret = iommufd_device_freeze(vdev->vdev.iommufd_device);
+	if (ret)
+		goto err_gate;
+	ret = pci_liveupdate_freeze(vdev->pdev);
+	if (ret)
+		goto err_gate;
+	ret = vfio_pci_lu_silence(vdev, lu);
+	if (ret)
+		goto err_silence;
+	vfio_pci_lu_snapshot(vdev, lu);
+	return 0;
+
+err_silence:
+	vfio_pci_lu_unsilence(vdev, lu);
+err_gate:
+	vfio_pci_lu_set_frozen(vdev, false);
+	return ret;
+}
+
+static void vfio_pci_lu_unfreeze(struct liveupdate_file_op_args *args)
+{
+	struct vfio_pci_core_device *vdev = vfio_pci_lu_vdev(args->file);
+
+	vfio_pci_lu_unsilence(vdev, args->private_data);
+	vfio_pci_lu_set_frozen(vdev, false);
+}
+
+/* ---- New kernel ---- */
+
+static struct vfio_pci_ser *vfio_pci_lu_ser(u64 pa)
+{
+	struct vfio_pci_ser *ser;
+
+	if (!pa || !IS_ALIGNED(pa, PAGE_SIZE) || !pfn_valid(PHYS_PFN(pa)))
+		return NULL;
+	ser = phys_to_virt(pa);
+	if (ser->magic != VFIO_PCI_SER_MAGIC || ser->size != sizeof(*ser) ||
+	    ser->flags & ~VFIO_PCI_SER_KNOWN ||
+	    (ser->config_size != PCI_CFG_SPACE_SIZE &&
+	     ser->config_size != PCI_CFG_SPACE_EXP_SIZE))
+		return NULL;
+	return ser;
+}
+
+/**
+ * vfio_pci_liveupdate_enable - Open a device that kept running
+ * @vdev: A device that the PCI core says is incoming
+ *
+ * Does for retrieve what vfio_pci_core_enable() does up to the configuration
+ * space, without touching what runs.
+ *
+ * Return: 0; -EBUSY when it is not retrieve that opens the device.
+ */
+int vfio_pci_liveupdate_enable(struct vfio_pci_core_device *vdev)
+{
+	const struct vfio_pci_ser *ser = vdev->lu_ser;
+	struct pci_dev *pdev = vdev->pdev;
+	u32 *command = &pdev->saved_config_space[PCI_COMMAND / 4];
+	int ret;
+
+	lockdep_assert_held(&vdev->vdev.dev_set->lock);
+
+	if (!ser)
+		return -EBUSY;
+	if (ser->config_size != pdev->cfg_size)
+		return -EINVAL;
+	if (liveupdate_break("vfio_reset"))
+		pci_liveupdate_stop(pdev);
+
+	ret = pci_enable_device(pdev);
+	if (ret)
+		return ret;
+	pci_liveupdate_quiet_msi(pdev);
+
+	vdev->reset_works = !!(ser->flags & VFIO_PCI_SER_RESET_WORKS);
+	vdev->nointx = !!(ser->flags & VFIO_PCI_SER_NO_INTX);
+	vdev->pci_2_3 = !!(ser->flags & VFIO_PCI_SER_INTX_MASKS);
+
+	/* What the last close restores must not do DMA */
+	pci_save_state(pdev);
+	*command &= ~PCI_COMMAND_MASTER;
+	*command |= PCI_COMMAND_INTX_DISABLE;
+	vdev->pci_saved_state = pci_store_saved_state(pdev);
+	return 0;
+}
+
+/* The user goes on seeing the same; the interrupt pin is up to this kernel */
+static void vfio_pci_lu_load_config(struct vfio_pci_core_device *vdev,
+				    const struct vfio_pci_ser *ser)
+{
+	u8 pin = vdev->vconfig[PCI_INTERRUPT_PIN];
+
+	memcpy(vdev->vconfig, ser->config, ser->config_size);
+	vdev->vconfig[PCI_INTERRUPT_PIN] = pin;
+	vdev->virq_disabled = !!(ser->flags & VFIO_PCI_SER_INTX_DISABLED);
+}
+
+/* The device with a reference on its registration, -EAGAIN when not yet bound */
+static struct vfio_pci_core_device *vfio_pci_lu_find(struct pci_dev *pdev)
+{
+	struct vfio_pci_core_device *vdev = NULL;
+
+	device_lock(&pdev->dev);
+	if (device_is_bound(&pdev->dev) && pdev->driver->liveupdate_compat &&
+	    !strcmp(pdev->driver->liveupdate_compat,
+		    VFIO_PCI_LIVEUPDATE_COMPATIBLE))
+		vdev = dev_get_drvdata(&pdev->dev);
+	if (vdev && !vfio_device_try_get_registration(&vdev->vdev))
+		vdev = NULL;
+	device_unlock(&pdev->dev);
+	return vdev ?: ERR_PTR(-EAGAIN);
+}
+
+static void vfio_pci_lu_stop(struct vfio_device *core_vdev)
+{
+	pci_liveupdate_stop(to_vdev(core_vdev)->pdev);
+}
+
+static struct file *vfio_pci_lu_open(struct vfio_pci_core_device *vdev,
+				     struct file *iommufd,
+				     const struct vfio_pci_ser *ser)
+{
+	struct mutex *lock = &vdev->vdev.dev_set->lock;
+	struct file *file;
+
+	scoped_guard(mutex, lock)
+		vdev->lu_ser = ser;
+	file = vfio_liveupdate_open(&vdev->vdev, iommufd, ser->iommufd_dev_id,
+				    vfio_pci_lu_stop);
+	scoped_guard(mutex, lock)
+		vdev->lu_ser = NULL;
+	if (!IS_ERR(file))
+		vfio_pci_lu_load_config(vdev, ser);
+	return file;
+}
+
+static int vfio_pci_lu_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct vfio_pci_core_device *vdev;
+	struct file *iommufd, *file;
+	struct vfio_pci_ser *ser;
+	struct pci_dev *pdev;
+	int ret;
+
+	ser = vfio_pci_lu_ser(args->serialized_data);
+	if (!ser)
+		return -EINVAL;
+	pdev = pci_liveupdate_get_incoming(ser->domain, ser->bdf,
+					   VFIO_PCI_LIVEUPDATE_COMPATIBLE);
+	if (IS_ERR(pdev))
+		return PTR_ERR(pdev);
+	vdev = vfio_pci_lu_find(pdev);
+	if (IS_ERR(vdev)) {
+		ret = PTR_ERR(vdev);
+		goto out_pdev;
+	}
+	ret = liveupdate_get_file_incoming(args->session, ser->iommufd_token,
+					   &iommufd);
+	if (ret) {
+		vfio_device_put_registration(&vdev->vdev);
+		goto out_pdev;
+	}
+
+	file = vfio_pci_lu_open(vdev, iommufd, ser);
+	ret = PTR_ERR_OR_ZERO(file);
+	if (!ret)
+		args->file = file;
+	fput(iommufd);
+out_pdev:
+	pci_dev_put(pdev);
+	return ret;
+}
+
+static bool vfio_pci_lu_can_finish(struct liveupdate_file_op_args *args)
+{
+	return true;
+}
+
+static void vfio_pci_lu_abandon(const struct vfio_pci_ser *ser)
+{
+	struct pci_dev *pdev;
+
+	pdev = pci_liveupdate_get_incoming(ser->domain, ser->bdf,
+					   VFIO_PCI_LIVEUPDATE_COMPATIBLE);
+	/* A lost device was stopped when it was found */
+	if (IS_ERR(pdev))
+		return;
+	pci_info(pdev, "kept device was not retrieved, stopping it\n");
+	pci_liveupdate_stop(pdev);
+	iommu_liveupdate_abandon_device(&pdev->dev);
+	pci_liveupdate_finish(pdev);
+	pci_dev_put(pdev);
+}
+
+static void vfio_pci_lu_finish(struct liveupdate_file_op_args *args)
+{
+	struct vfio_pci_ser *ser = vfio_pci_lu_ser(args->serialized_data);
+	struct pci_dev *pdev;
+
+	if (args->retrieve_status > 0) {
+		pdev = vfio_pci_lu_vdev(args->file)->pdev;
+		iommu_liveupdate_finish_device(&pdev->dev);
+		pci_liveupdate_finish(pdev);
+	} else if (ser) {
+		vfio_pci_lu_abandon(ser);
+	}
+	/* A record that is not one may be anything: leave it alone */
+	if (ser)
+		kho_restore_free(ser);
+}
+
+static struct liveupdate_file_ops vfio_pci_lu_file_ops = {
+	.can_preserve = vfio_pci_lu_can_preserve,
+	.preserve = vfio_pci_lu_preserve,
+	.unpreserve = vfio_pci_lu_unpreserve,
+	.freeze = vfio_pci_lu_freeze,
+	.unfreeze = vfio_pci_lu_unfreeze,
+	.retrieve = vfio_pci_lu_retrieve,
+	.can_finish = vfio_pci_lu_can_finish,
+	.finish = vfio_pci_lu_finish,
+};
+
+static struct liveupdate_file_handler vfio_pci_lu_handler = {
+	.ops = &vfio_pci_lu_file_ops,
+	.compatible = VFIO_PCI_LIVEUPDATE_COMPATIBLE,
+};
+
+/**
+ * vfio_pci_liveupdate_register - vfio-pci is there
+ * @ops: The ops of its devices; no other driver's devices are kept
+ * @owner: Its module
+ *
+ * Return: 0, also when live update is switched off, or a negative errno.
+ */
+int vfio_pci_liveupdate_register(const struct vfio_device_ops *ops,
+				 struct module *owner)
+{
+	int ret;
+
+	if (!liveupdate_enabled())
+		return 0;
+	vfio_pci_lu_ops = ops;
+	vfio_pci_lu_file_ops.owner = owner;
+	ret = liveupdate_register_file_handler(&vfio_pci_lu_handler);
+	if (ret)
+		return ret;
+	ret = pci_liveupdate_register(&vfio_pci_lu_handler);
+	if (ret)
+		liveupdate_unregister_file_handler(&vfio_pci_lu_handler);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_register);
+
+/**
+ * vfio_pci_liveupdate_unregister - vfio-pci goes away
+ */
+void vfio_pci_liveupdate_unregister(void)
+{
+	if (!liveupdate_enabled())
+		return;
+	pci_liveupdate_unregister(&vfio_pci_lu_handler);
+	liveupdate_unregister_file_handler(&vfio_pci_lu_handler);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_unregister);

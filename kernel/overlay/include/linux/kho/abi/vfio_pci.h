@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _LINUX_KHO_ABI_VFIO_PCI_H
+#define _LINUX_KHO_ABI_VFIO_PCI_H
+
+#ifdef __KERNEL__
+#include <linux/build_bug.h>
+#include <linux/types.h>
+#endif
+
+/**
+ * DOC: vfio-pci live update ABI
+ *
+ * What one kernel tells the next about the file of a vfio-pci device. It is the
+ * data of one file in a session of the Live Update Orchestrator, which is the
+ * physical address of one &struct vfio_pci_ser.
+ *
+ * The device itself is described elsewhere: that it is kept, in the PCI records
+ * (linux/kho/abi/pci.h), what it is attached to, in the records of its iommufd.
+ * Here is what vfio-pci would otherwise find out by touching the device, and the
+ * configuration space as its user sees it.
+ *
+ * Everything is little endian and packed, and sizes are asserted. The struct is
+ * one KHO folio.
+ *
+ * Ownership: the old kernel fills it at preserve and again at freeze, which is
+ * what counts. The new kernel reads it at retrieve and frees it at finish.
+ */
+
+/* The compatibility string of the file handler, also in the PCI records. */
+#define VFIO_PCI_LIVEUPDATE_COMPATIBLE "vfio-pci-v1"
+
+#define VFIO_PCI_SER_MAGIC 0x31554c4f49465650ULL /* "VFIOLU1" */
+#define VFIO_PCI_SER_CONFIG_SIZE 4096
+
+/* vfio_pci_ser.flags; a reader refuses an unknown bit */
+#define VFIO_PCI_SER_RESET_WORKS 0x1
+#define VFIO_PCI_SER_NO_INTX 0x2 /* INTx must not be used */
+#define VFIO_PCI_SER_INTX_MASKS 0x4 /* DisINTx works */
+#define VFIO_PCI_SER_INTX_DISABLED 0x8 /* by the user, in vconfig */
+#define VFIO_PCI_SER_KNOWN 0xf
+
+/* vfio_pci_ser.irq_type */
+#define VFIO_PCI_SER_IRQ_NONE 0
+#define VFIO_PCI_SER_IRQ_INTX 1
+#define VFIO_PCI_SER_IRQ_MSI 2
+#define VFIO_PCI_SER_IRQ_MSIX 3
+
+/**
+ * struct vfio_pci_ser - The file of one device
+ * @magic: %VFIO_PCI_SER_MAGIC
+ * @size: sizeof(struct vfio_pci_ser)
+ * @flags: VFIO_PCI_SER_*
+ * @domain: PCI segment
+ * @bdf: bus, device and function
+ * @reserved0: 0
+ * @iommufd_token: token, in the same session, of the iommufd it is bound to
+ * @iommufd_dev_id: id of the device in that iommufd
+ * @irq_type: interrupts that were in use; userspace sets them up again
+ * @irq_count: number of them, for diagnosis only
+ * @config_size: bytes of @config that are used: 256 or 4096
+ * @reserved1: 0
+ * @config: configuration space as the user sees it
+ */
+struct vfio_pci_ser {
+	u64 magic;
+	u32 size;
+	u32 flags;
+	u32 domain;
+	u16 bdf;
+	u16 reserved0;
+	u64 iommufd_token;
+	u32 iommufd_dev_id;
+	u32 irq_type;
+	u32 irq_count;
+	u32 config_size;
+	u8 reserved1[80];
+	u8 config[VFIO_PCI_SER_CONFIG_SIZE];
+} __packed;
+static_assert(sizeof(struct vfio_pci_ser) == 128 + VFIO_PCI_SER_CONFIG_SIZE);
+
+#endif /* _LINUX_KHO_ABI_VFIO_PCI_H */

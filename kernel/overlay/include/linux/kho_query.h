@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Questions to KHO that do not change anything.
+ *
+ * kho_restore_folio() warns when it is given memory that the previous kernel
+ * did not preserve. An address that came from the previous kernel is not to be
+ * trusted, so whoever restores one asks here first.
+ */
+#ifndef _LINUX_KHO_QUERY_H
+#define _LINUX_KHO_QUERY_H
+
+#include <linux/types.h>
+
+#ifdef CONFIG_PCI_LIVEUPDATE
+bool kho_folio_preserved(phys_addr_t phys, unsigned int order);
+#else
+static inline bool kho_folio_preserved(phys_addr_t phys, unsigned int order)
+{
+	return false;
+}
+#endif
+
+#endif /* _LINUX_KHO_QUERY_H */

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Switches that take one safety measure of the live update away, so that a test
+ * can show that its judge notices. Only in kernels made for that.
+ */
+#ifndef _LINUX_LIVEUPDATE_BREAK_H
+#define _LINUX_LIVEUPDATE_BREAK_H
+
+#include <linux/types.h>
+
+#ifdef CONFIG_LIVEUPDATE_BREAK_TEST
+bool liveupdate_break(const char *what);
+#else
+static inline bool liveupdate_break(const char *what)
+{
+	return false;
+}
+#endif
+
+#endif /* _LINUX_LIVEUPDATE_BREAK_H */

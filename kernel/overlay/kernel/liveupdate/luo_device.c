@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Devices that do DMA while the kernel is replaced: the landing check.
+ *
+ * What it keeps. The number of devices that this kernel has promised to keep,
+ * and the mark about it in the root of the outgoing KHO tree. While the number
+ * is not zero there is only one way out of this kernel that is not a plain
+ * reboot: kexec into an image that says that it reads everything this kernel
+ * hands over. Any other image would free, or use for something else, memory
+ * that devices write to, or switch translation off under them. So loading such
+ * an image is refused, jumping into one is refused, and so are suspend and
+ * hibernation, which power devices off, and kexec with preserve_context, which
+ * comes back to a kernel whose devices another kernel has used. Crash kernels
+ * are not refused: they run in memory of their own and the machine is lost
+ * anyway. Reboot and power-off are not refused: they reset the devices.
+ *
+ * Locks. luo_device_mutex covers @count, @sleeping and @ser. Which image is
+ * loaded is covered by the kexec lock, a trylock that is held over the whole of
+ * a load and of a jump. liveupdate_device_get() takes it, too, so an image that
+ * is being loaded sees the device or the device sees the image. The order is
+ * luo_device_mutex, kexec lock. luo_device_check_image() is called with the
+ * kexec lock and must not wait for the mutex: it reads @count with READ_ONCE(),
+ * and any device that is counted later has yet to get the kexec lock.
+ *
+ * Who owns it. The old kernel only. In the new one the devices are the business
+ * of the records of PCI and IOMMU; the page of the mark stays reserved until the
+ * next kexec, like all that KHO shows in debugfs.
+ *
+ * What cannot fail. liveupdate_device_put(), and the check, which allocates
+ * nothing and changes nothing.
+ *
+ * If KHO cannot be revived in the new kernel, the memory that devices write to
+ * and the tables that translate for them are about to be given to the page
+ * allocator, and nobody knows where they are. When the mark says that devices
+ * are kept, bus mastering is then cleared on every function that can be reached
+ * and the kernel panics, because some of that memory has been overwritten by
+ * then. A tree whose root is unreadable cannot be told from one without the
+ * mark and is treated as KHO always treats it.
+ */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/err.h>
+#include <linux/init.h>
+#include <linux/kexec.h>
+#include <linux/kexec_handover.h>
+#include <linux/kho/abi/landing.h>
+#include <linux/libfdt.h>
+#include <linux/liveupdate.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/panic.h>
+#include <linux/printk.h>
+#include <linux/suspend.h>
+#include "../kexec_internal.h"
+#include "luo_device.h"
+
+static DEFINE_MUTEX(luo_device_mutex);
+static unsigned int luo_device_count;
+static bool luo_device_sleeping;
+static struct liveupdate_devices_ser *luo_device_ser;
+
+/* Why @image must not be jumped into while devices are kept, 0 if it may be */
+static int luo_device_image_error(const struct kimage *image)
+{
+	if (!image->file_mode) {
+		pr_err("refused: devices cannot be kept by an image of kexec_load(), use kexec_file_load()\n");
+		return -EOPNOTSUPP;
+	}
+	if (image->preserve_context) {
+		pr_err("refused: devices cannot be kept by kexec with preserve_context\n");
+		return -EOPNOTSUPP;
+	}
+	if (!image->kho.fdt || !image->kho.scratch) {
+		pr_err("refused: devices cannot be kept by an image that does not get the KHO tree\n");
+		return -EOPNOTSUPP;
+	}
+	if (!image->can_land) {
+		pr_err("refused: devices cannot be kept by an image that does not say that it reads %#x\n",
+		       LIVEUPDATE_LANDING_WORD);
+		return -ENOEXEC;
+	}
+
+	return 0;
+}
+
+/**
+ * luo_device_check_image - May @image be loaded, or jumped into, now?
+ * @image: the image; a crash image always may
+ *
+ * Context: with the kexec lock held.
+ * Return: 0, -ENOEXEC if a device is kept and the image lacks the capability
+ * word, -EOPNOTSUPP if a device is kept and this way of loading or jumping is
+ * not possible with devices at all. The reason is in the log.
+ */
+int luo_device_check_image(const struct kimage *image)
+{
+	if (image->type == KEXEC_TYPE_CRASH || !READ_ONCE(luo_device_count))
+		return 0;
+
+	return luo_device_image_error(image);
+}
+
+static int luo_device_check_loaded(void)
+{
+	if (!kexec_image)
+		return 0;
+
+	return luo_device_image_error(kexec_image);
+}
+
+/* Put the mark in the root of the KHO tree */
+static int luo_device_mark(void)
+{
+	struct liveupdate_devices_ser *ser;
+	int err;
+
+	ser = kho_alloc_preserve(sizeof(*ser));
+	if (IS_ERR(ser))
+		return PTR_ERR(ser);
+
+	ser->formats = LIVEUPDATE_LANDING_WORD;
+	err = kho_add_subtree(LIVEUPDATE_DEVICES_KHO_ENTRY, ser, sizeof(*ser));
+	if (err) {
+		kho_unpreserve_free(ser);
+		return err;
+	}
+	luo_device_ser = ser;
+
+	return 0;
+}
+
+static void luo_device_unmark(void)
+{
+	kho_remove_subtree(luo_device_ser);
+	kho_unpreserve_free(luo_device_ser);
+	luo_device_ser = NULL;
+}
+
+static int luo_device_get_locked(void)
+{
+	int err;
+
+	lockdep_assert_held(&luo_device_mutex);
+	if (luo_device_sleeping)
+		return -EBUSY;
+
+	if (!luo_device_count) {
+		err = luo_device_mark();
+		if (err)
+			return err;
+	}
+
+	err = -EBUSY;
+	if (kexec_trylock()) {
+		err = luo_device_check_loaded();
+		if (!err)
+			WRITE_ONCE(luo_device_count, luo_device_count + 1);
+		kexec_unlock();
+	}
+	if (!luo_device_count)
+		luo_device_unmark();
+
+	return err;
+}
+
+/**
+ * liveupdate_device_get - One more device will be kept over the next kexec
+ *
+ * From success until liveupdate_device_put() the machine can only jump into an
+ * image that can land.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -EOPNOTSUPP if live update is off or the loaded image cannot land
+ * for another reason than the missing word, -ENOEXEC if the loaded image lacks
+ * the capability word, -EBUSY if an image is being loaded or the machine is
+ * about to sleep, or the error of putting the mark in the KHO tree.
+ */
+int liveupdate_device_get(void)
+{
+	int err;
+
+	if (!liveupdate_enabled())
+		return -EOPNOTSUPP;
+
+	mutex_lock(&luo_device_mutex);
+	err = luo_device_get_locked();
+	mutex_unlock(&luo_device_mutex);
+
+	return err;
+}
+
+/**
+ * liveupdate_device_put - One device less will be kept
+ *
+ * Undoes liveupdate_device_get(), cannot fail.
+ *
+ * Context: Process context, may sleep.
+ */
+void liveupdate_device_put(void)
+{
+	mutex_lock(&luo_device_mutex);
+	if (!WARN_ON_ONCE(!luo_device_count)) {
+		WRITE_ONCE(luo_device_count, luo_device_count - 1);
+		if (!luo_device_count)
+			luo_device_unmark();
+	}
+	mutex_unlock(&luo_device_mutex);
+}
+
+static int luo_device_pm(struct notifier_block *nb, unsigned long event,
+			 void *unused)
+{
+	int ret = NOTIFY_OK;
+
+	mutex_lock(&luo_device_mutex);
+	switch (event) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+	case PM_RESTORE_PREPARE:
+		if (luo_device_count) {
+			pr_err("refused: %u devices cannot be kept by suspend or hibernation\n",
+			       luo_device_count);
+			ret = notifier_from_errno(-EBUSY);
+		} else {
+			luo_device_sleeping = true;
+		}
+		break;
+	default:
+		luo_device_sleeping = false;
+	}
+	mutex_unlock(&luo_device_mutex);
+
+	return ret;
+}
+
+static struct notifier_block luo_device_pm_nb = {
+	.notifier_call = luo_device_pm,
+};
+
+static int __init luo_device_init(void)
+{
+	return register_pm_notifier(&luo_device_pm_nb);
+}
+late_initcall(luo_device_init);
+
+/**
+ * luo_device_early_startup - Was a device kept for this kernel?
+ *
+ * When one was, live update is on whatever the command line says: without it
+ * PCI and IOMMU would take the device for a fresh one. If KHO was switched off,
+ * so that nobody can be told, the devices are stopped right here.
+ *
+ * Return: true if live update has to be on.
+ */
+bool __init luo_device_early_startup(void)
+{
+	phys_addr_t phys;
+
+	if (kho_retrieve_subtree(LIVEUPDATE_DEVICES_KHO_ENTRY, &phys, NULL))
+		return false;
+	if (kho_is_enabled()) {
+		if (!liveupdate_enabled())
+			pr_warn("devices were kept: assuming liveupdate=on\n");
+		return true;
+	}
+
+	pr_err("devices were kept but KHO is off: stopping all devices\n");
+	luo_device_stop_all();
+
+	return false;
+}
+
+/**
+ * luo_device_stop_all - Clear bus mastering everywhere, without drivers
+ *
+ * An architecture without a raw way to its PCI config space has this one.
+ */
+void __init __weak luo_device_stop_all(void)
+{
+	pr_emerg("no way to stop devices on this architecture\n");
+}
+
+/**
+ * luo_device_lost - The preserved memory cannot be found
+ * @fdt: root of the incoming KHO tree, may be damaged
+ *
+ * Does not return when @fdt says that devices are kept.
+ */
+void __init luo_device_lost(const void *fdt)
+{
+	if (!fdt ||
+	    fdt_subnode_offset(fdt, 0, LIVEUPDATE_DEVICES_KHO_ENTRY) < 0)
+		return;
+
+	luo_device_stop_all();
+	panic("KHO cannot be revived and devices were writing to preserved memory");
+}
