@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* /dev/iommu: address spaces, page tables, and what a live update keeps. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "guest.h"
+#include "hw.h"
+
+int iommufd_open(void)
+{
+	int fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int iommufd_ioas_alloc(int fd, uint32_t *ioas)
+{
+	struct iommu_ioas_alloc arg = { .size = sizeof(arg) };
+	int rc = sys_ioctl(fd, IOMMU_IOAS_ALLOC, &arg);
+
+	*ioas = arg.out_ioas_id;
+	return rc;
+}
+
+int iommufd_map_file(int fd, uint32_t ioas, int memfd, uint64_t start,
+		     uint64_t len, uint64_t iova, bool writeable)
+{
+	struct iommu_ioas_map_file arg = {
+		.size = sizeof(arg),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
+		.ioas_id = ioas,
+		.fd = memfd,
+		.start = start,
+		.length = len,
+		.iova = iova,
+	};
+
+	if (writeable)
+		arg.flags |= IOMMU_IOAS_MAP_WRITEABLE;
+	return sys_ioctl(fd, IOMMU_IOAS_MAP_FILE, &arg);
+}
+
+int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len)
+{
+	struct iommu_ioas_unmap arg = {
+		.size = sizeof(arg), .ioas_id = ioas, .iova = iova,
+		.length = len,
+	};
+	int rc = sys_ioctl(fd, IOMMU_IOAS_UNMAP, &arg);
+
+	if (!rc && arg.length != len)
+		return -ERANGE;
+	return rc;
+}
+
+int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt)
+{
+	struct iommu_hwpt_alloc arg = {
+		.size = sizeof(arg), .dev_id = dev, .pt_id = ioas,
+	};
+	int rc = sys_ioctl(fd, IOMMU_HWPT_ALLOC, &arg);
+
+	*hwpt = arg.out_hwpt_id;
+	return rc;
+}
+
+int iommufd_destroy(int fd, uint32_t id)
+{
+	struct iommu_destroy arg = { .size = sizeof(arg), .id = id };
+
+	return sys_ioctl(fd, IOMMU_DESTROY, &arg);
+}
+
+int iommufd_hw_info(int fd, uint32_t dev, uint64_t *caps)
+{
+	struct iommu_hw_info arg = { .size = sizeof(arg), .dev_id = dev };
+	int rc = sys_ioctl(fd, IOMMU_GET_HW_INFO, &arg);
+
+	*caps = arg.out_capabilities;
+	return rc;
+}
+
+int iommufd_mark(int fd, uint32_t hwpt, uint64_t token, uint32_t flags)
+{
+	struct iommu_hwpt_liveupdate arg = {
+		.size = sizeof(arg), .hwpt_id = hwpt, .token = token,
+		.flags = flags,
+	};
+
+	return sys_ioctl(fd, IOMMU_HWPT_LIVEUPDATE, &arg);
+}
+
+/* The number of objects there are, which may be more than @n. */
+int iommufd_objects(int fd, struct iommu_liveupdate_object *objects,
+		    uint32_t n, uint32_t *state)
+{
+	struct iommu_liveupdate_objects arg = {
+		.size = sizeof(arg), .count = n,
+		.objects_uptr = (uintptr_t)objects,
+	};
+	int rc = sys_ioctl(fd, IOMMU_LIVEUPDATE_OBJECTS, &arg);
+
+	*state = arg.out_state;
+	return rc < 0 ? rc : (int)arg.count;
+}

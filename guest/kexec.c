@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Load the next kernel, and jump. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/kexec.h>
+#include <sys/reboot.h>
+#include <sys/syscall.h>
+
+#include "guest.h"
+
+#ifndef RB_KEXEC
+#define RB_KEXEC	0x45584543
+#endif
+
+int kexec_load_file(const char *kernel, const char *initrd)
+{
+	unsigned long flags = initrd ? 0 : KEXEC_FILE_NO_INITRAMFS;
+	int kfd, ifd = -1, rc;
+	char cmdline[4096];
+
+	rc = cmdline_next(cmdline, sizeof(cmdline));
+	if (rc)
+		return rc;
+	kfd = open(kernel, O_RDONLY | O_CLOEXEC);
+	if (kfd < 0)
+		return -errno;
+	if (initrd) {
+		ifd = open(initrd, O_RDONLY | O_CLOEXEC);
+		if (ifd < 0) {
+			rc = -errno;
+			close(kfd);
+			return rc;
+		}
+	}
+	if (syscall(SYS_kexec_file_load, kfd, ifd, strlen(cmdline) + 1,
+		    cmdline, flags))
+		rc = -errno;
+	if (ifd >= 0)
+		close(ifd);
+	close(kfd);
+	return rc;
+}
+
+/*
+ * The older system call, which gives the kernel segments instead of an image,
+ * so that nothing can be known about what they hold. Never jumped to.
+ */
+int kexec_load_old(void)
+{
+	static char page[4096] __attribute__((aligned(4096)));
+	struct kexec_segment seg = {
+		.buf = page,
+		.bufsz = sizeof(page),
+		.mem = (void *)(16 * MIB),
+		.memsz = sizeof(page),
+	};
+
+	memset(page, 0xf4, sizeof(page));	/* hlt */
+	if (syscall(SYS_kexec_load, (unsigned long)seg.mem, 1UL, &seg,
+		    (unsigned long)KEXEC_ARCH_DEFAULT))
+		return -errno;
+	return 0;
+}
+
+int kexec_unload(void)
+{
+	if (syscall(SYS_kexec_file_load, -1, -1, 0UL, NULL,
+		    (unsigned long)KEXEC_FILE_UNLOAD))
+		return -errno;
+	return 0;
+}
+
+int kexec_loaded(void)
+{
+	char buf[8];
+	int rc = read_file("/sys/kernel/kexec_loaded", buf, sizeof(buf));
+
+	return rc < 0 ? rc : buf[0] == '1';
+}
+
+/* Comes back only when the jump was refused. */
+int kexec_jump(void)
+{
+	v_drain();
+	sync();
+	if (reboot(RB_KEXEC))
+		return -errno;
+	return -EIO;
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Small things: files, time, counters, memory patterns, the power switch. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+
+#include "guest.h"
+
+int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Reads the whole file; the last byte of @buf is always a NUL. */
+int read_file(const char *path, char *buf, size_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, buf + used, len - 1 - used);
+		if (n > 0)
+			used += n;
+	} while (n > 0 && used < len - 1);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	buf[used] = '\0';
+	return n < 0 ? n : (int)used;
+}
+
+int make_dir(const char *path)
+{
+	return mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+}
+
+int sys_ioctl(int fd, unsigned long req, void *arg)
+{
+	int rc = ioctl(fd, req, arg);
+
+	return rc < 0 ? -errno : rc;
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+void sleep_ms(unsigned int ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000L };
+
+	nanosleep(&ts, NULL);
+}
+
+/* A counter of /proc/vmstat, after the per-CPU parts have been added up. */
+long vmstat(const char *key)
+{
+	static char buf[32768];
+	size_t len = strlen(key);
+	char *p;
+
+	write_file("/proc/sys/vm/stat_refresh", "1");
+	if (read_file("/proc/vmstat", buf, sizeof(buf)) < 0)
+		return -1;
+	for (p = buf; p && *p; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (!strncmp(p, key, len) && p[len] == ' ')
+			return strtol(p + len + 1, NULL, 10);
+	}
+	return -1;
+}
+
+int make_memfd(const char *name, uint64_t size, void **map)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, size))
+		goto fail;
+	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (*map == MAP_FAILED)
+		goto fail;
+	return fd;
+fail:
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Different in each word and in each place, so that moved pages show. */
+static uint64_t pattern(uint64_t i, uint64_t seed)
+{
+	uint64_t x = (i + 1) * 0x9e3779b97f4a7c15ULL ^ seed;
+
+	x ^= x >> 29;
+	return x * 0xbf58476d1ce4e5b9ULL;
+}
+
+void pattern_fill(void *mem, size_t len, uint64_t seed)
+{
+	uint64_t *p = mem;
+	size_t i;
+
+	for (i = 0; i < len / sizeof(*p); i++)
+		p[i] = pattern(i, seed);
+}
+
+/* The number of words that are wrong. */
+size_t pattern_check(const void *mem, size_t len, uint64_t seed)
+{
+	const uint64_t *p = mem;
+	size_t i, wrong = 0;
+
+	for (i = 0; i < len / sizeof(*p); i++)
+		wrong += p[i] != pattern(i, seed);
+	return wrong;
+}
+
+void power_off(void)
+{
+	v_drain();
+	sync();
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}

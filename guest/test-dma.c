@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dma: a network card keeps receiving while the kernel is replaced.
+ *
+ * Options: preserve=0 keeps the memory only (the negative control); warm=,
+ * more=, cont=, fin= are numbers of frames to wait for; order= is the order of
+ * retrieval, a word of the letters v, m, i; token_*= are the tokens; iova=;
+ * timeout= (ms); kmemleak=0 leaves the leak scan out; testdev=1 has a second
+ * device beside it that is not kept.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
+
+#include "dma.h"
+#include "guest.h"
+
+static struct dma ctx;
+
+static int same_objects(void *p)
+{
+	struct iommu_liveupdate_object o[MAX_OBJECTS] = { 0 };
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	uint32_t state, i;
+	int n;
+
+	n = iommufd_objects(d->iommufd, o, MAX_OBJECTS, &state);
+	if (n < 0)
+		return v_error(n, "IOMMU_LIVEUPDATE_OBJECTS");
+	v_info("objects_new", "%d state %u", n, state);
+	for (i = 0; i < (uint32_t)n && i < MAX_OBJECTS; i++)
+		v_note("object type %u id %u parent %u pasid %u token %#llx",
+		       o[i].type, o[i].id, o[i].parent_id, o[i].pasid,
+		       (unsigned long long)o[i].token);
+	if ((uint32_t)n != s->nr_objects)
+		return v_error(0, "another number of objects");
+	for (i = 0; i < s->nr_objects; i++)
+		if (o[i].type != s->objects[i].type ||
+		    o[i].id != s->objects[i].id ||
+		    o[i].parent_id != s->objects[i].parent_id ||
+		    o[i].pasid != s->objects[i].pasid ||
+		    o[i].token != s->objects[i].token)
+			return v_error(0, "an object is not what it was");
+	return 0;
+}
+
+static int ids_work(void *p)
+{
+	struct dma *d = p;
+	uint64_t caps;
+	int rc;
+
+	rc = iommufd_hw_info(d->iommufd, d->state->dev_id, &caps);
+	if (rc)
+		return v_error(rc, "IOMMU_GET_HW_INFO");
+	if (caps != d->state->caps)
+		return v_error(0, "other capabilities");
+	return 0;
+}
+
+static int bind_again(void *p)
+{
+	struct dma *d = p;
+	uint32_t id;
+	int rc;
+
+	rc = vfio_bind(d->vfio, d->iommufd, &id);
+	if (rc)
+		return v_error(rc, "VFIO_DEVICE_BIND_IOMMUFD");
+	return id == d->state->dev_id ? 0 : v_error(0, "another device id");
+}
+
+static int bind_elsewhere(void *p)
+{
+	struct dma *d = p;
+	int other = iommufd_open(), rc;
+	uint32_t id;
+
+	if (other < 0)
+		return v_error(other, "open /dev/iommu");
+	rc = vfio_bind(d->vfio, other, &id);
+	close(other);
+	return rc == -EPERM ? 0 : v_error(rc, "wanted EPERM");
+}
+
+static int map_registers(void *p)
+{
+	struct dma *d = p;
+
+	d->nic.bar = vfio_map_bar0(d->vfio, &d->nic.bar_len);
+	return d->nic.bar ? 0 : v_error(0, "no BAR 0");
+}
+
+/* Hands all read descriptors back, and sees frames arrive in the new ones. */
+static int replenish(void *p)
+{
+	struct dma *d = p;
+	int rc;
+
+	frames_scan(&d->rx, &d->nic);
+	e1000e_replenish(&d->nic, d->rx.next);
+	rc = dma_wait_frames(d, opt_u64("cont", 200));
+	e1000e_replenish(&d->nic, d->rx.next);
+	return rc;
+}
+
+static int final_count(void *p)
+{
+	struct dma *d = p;
+	int rc = 0;
+
+	if (d->keep)
+		rc = dma_ring_is_consistent(d);
+	frames_scan(&d->rx, &d->nic);
+	frames_report(&d->rx);
+	frames_report_hist(&d->rx);
+	if (d->rx.holes || d->rx.dups || d->rx.corrupt)
+		return -EIO;
+	return rc;
+}
+
+static int new_send(void *p)
+{
+	struct dma *d = p;
+
+	return dma_send(d, d->nic.tx_bufs, d->state->iova + RO_IOVA_OFF,
+			TX_FRAMES_NEW - TX_FRAMES_FRESH);
+}
+
+static int new_mapping(void *p)
+{
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	uint64_t iova = s->iova + NEW_IOVA_OFF;
+	void *mem;
+	int fd, rc;
+
+	fd = make_memfd("fresh", NEW_LEN, &mem);
+	if (fd < 0)
+		return v_error(fd, "memfd");
+	rc = iommufd_map_file(d->iommufd, s->ioas_id, fd, 0, NEW_LEN, iova,
+			      true);
+	if (rc) {
+		v_error(rc, "IOMMU_IOAS_MAP_FILE");
+		goto out;
+	}
+	rc = dma_send(d, mem, iova, TX_FRAMES_FRESH);
+	v_info("tx_sent", "%llu", (unsigned long long)s->tx_seq);
+	if (!rc)
+		rc = iommufd_unmap(d->iommufd, s->ioas_id, iova, NEW_LEN);
+	else
+		iommufd_unmap(d->iommufd, s->ioas_id, iova, NEW_LEN);
+out:
+	munmap(mem, NEW_LEN);
+	close(fd);
+	return rc;
+}
+
+static int frames_after_finish(void *p)
+{
+	struct dma *d = p;
+	int rc;
+
+	e1000e_replenish(&d->nic, d->rx.next);
+	rc = dma_wait_frames(d, opt_u64("fin", 100));
+	v_info("frames_total", "%llu", (unsigned long long)d->rx.count);
+	v_info("holes_total", "%llu", (unsigned long long)d->rx.holes);
+	return rc ? rc : dma_ring_is_consistent(d);
+}
+
+static bool wants_fin(void *p)
+{
+	return dma_keeps(p) && opt_u64("fin", 100);
+}
+
+static const struct step new_kernel[] = {
+	CHECK_WHEN("vfio-pci has bound itself to the card", dma_bound_by_itself,
+		   dma_keeps),
+	CHECK_WHEN("the card is a bus master", dma_still_mastering, dma_keeps),
+	SYNC("booted"),
+	STEP("the session is retrieved", dma_get_session),
+	STEP("the files are retrieved", dma_get_files),
+	STEP("memory is intact", dma_memory_is_intact),
+	SYNC("retrieved"),
+	CHECK_WHEN("the objects are the same", same_objects, dma_keeps),
+	CHECK_WHEN("the device id works", ids_work, dma_keeps),
+	CHECK_WHEN("binding again gives the same id", bind_again, dma_keeps),
+	CHECK_WHEN("binding to another iommufd is refused", bind_elsewhere,
+		   dma_keeps),
+	STEP_WHEN("the registers are mapped", map_registers, dma_keeps),
+	CHECK("frames are contiguous", dma_frames_are_whole),
+	CHECK_WHEN("frames arrived during the kexec", dma_frames_crossed,
+		   dma_keeps),
+	CHECK_WHEN("filled descriptors are as many as the card says",
+		   dma_ring_is_consistent, dma_keeps),
+	CHECK_WHEN("more frames arrive in new descriptors", replenish,
+		   dma_keeps),
+	SYNC("continued"),
+	CHECK("the final count is whole", final_count),
+	CHECK_WHEN("frames are sent", new_send, dma_keeps),
+	CHECK_WHEN("new memory is mapped, read by the card, unmapped",
+		   new_mapping, dma_keeps),
+	CHECK("the session is finished", dma_finish),
+	SYNC_WHEN("finished", dma_keeps),
+	CHECK_WHEN("frames arrive after that", frames_after_finish, wants_fin),
+	CHECK_WHEN("the other device is set up", testdev_new, testdev_wanted),
+	SYNC_WHEN("testdev", testdev_wanted),
+	CHECK_WHEN("the other device is closed", testdev_close, testdev_wanted),
+	STEP("everything is closed", dma_close_everything),
+	SYNC("closed"),
+	CHECK_WHEN("the card is reset", dma_device_is_reset, dma_keeps),
+	CHECK_WHEN("the IOMMU's pages are given back", dma_pages_are_back,
+		   dma_keeps),
+	CHECK_WHEN("nothing is leaked", dma_no_leak, dma_has_kmemleak),
+};
+
+int test_dma(unsigned int stage)
+{
+	dma_init(&ctx);
+	if (stage == 1)
+		return dma_old_kernel(&ctx);
+	ctx.pages_booted = vmstat("nr_iommu_pages");
+	return v_run(new_kernel, ARRAY_SIZE(new_kernel), &ctx);
+}
