@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One virtual machine: its command line, its life, its folder of artefacts.
+
+Whatever happens to the harness (an error, Ctrl-C, SIGTERM, SIGKILL), no process stays behind:
+QEMU is in a process group of its own that stop() kills, and asks Linux to be killed when the
+harness dies.
+"""
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+from harness.ports import Lines, PortError, Qmp, Qtest, connect
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+NIC_MAC = '52:54:00:12:34:56'
+TRACES = (
+    'pci_cfg_write', 'pci_pm_transition', 'vtd_dmar_enable', 'vtd_dmar_fault', 'vtd_ir_enable',
+    'vtd_reg_write_gcmd', 'vtd_reg_dmar_root', 'vtd_frr_new', 'vtd_re_not_present',
+    'vtd_ce_not_present', 'vtd_inv_qi_enable', 'vtd_inv_desc*', 'vtd_context_cache_reset',
+    'e1000e_core_ctrl_sw_reset', 'e1000e_core_ctrl_phy_reset', 'e1000e_rx_null_descriptor',
+    'e1000e_rx_receive_iov', 'e1000e_rx_written_to_guest', 'resettable_phase_hold_exec',
+)
+TESTDEV_TRACES = ('iommu_testdev_dma_result',)
+
+
+@dataclass
+class Spec:
+    """What the machine consists of."""
+
+    kernel: str = ''
+    initrd: str = ''
+    append: str = ''
+    smp: int = 2
+    memory: str = '1G'
+    iommu: str = 'legacy'           # legacy, scalable-ss, scalable-fs, none
+    topology: str = 'root'          # root, rp (behind a root port), none (no test NIC)
+    testdev: bool = False
+    accel: str = 'tcg'
+    console: str = 'file'           # file, or stdio for an interactive machine
+    extra: list = field(default_factory=list)
+
+
+def nic_bdf(topology):
+    """Return where the test NIC is, as bb:dd.f."""
+    return {'root': '00:04.0', 'rp': '01:00.0'}.get(topology)
+
+
+def bridge_bdfs(topology):
+    """Return the bridges between the root bus and the NIC."""
+    return ['00:05.0'] if topology == 'rp' else []
+
+
+def die_with_parent():
+    """Ask Linux to kill this process when its parent dies (runs in the child)."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def iommu_option(qemu, kind):
+    """Return the -device argument for one kind of VT-d unit."""
+    option = 'intel-iommu,intremap=on,caching-mode=off'
+    if kind == 'legacy':
+        return option
+    option += f',{qemu.scalable_option()}=on'
+    if 'aw-bits' in qemu.options('intel-iommu'):
+        option += ',aw-bits=48'
+    return option + (',fsts=on' if kind == 'scalable-fs' else '')
+
+
+class Machine:
+    """A QEMU process with its sockets; use it as a context manager."""
+
+    def __init__(self, qemu, spec, folder):
+        self.qemu = qemu
+        self.spec = spec
+        self.folder = folder
+        self.process = None
+        self.qmp = self.qtest = self.verdict = None
+        os.makedirs(folder, exist_ok=True)
+        self.sockets = tempfile.mkdtemp(prefix='ferry-')
+
+    def path(self, name):
+        """Return the path of an artefact."""
+        return os.path.join(self.folder, name)
+
+    def socket(self, name):
+        """Return the path of a socket (a short one: their length is limited)."""
+        return os.path.join(self.sockets, name)
+
+    def _nic(self):
+        if self.spec.topology == 'none':
+            return []
+        net = (f'dgram,id=net0,local.type=unix,local.path={self.socket("nic")},'
+               f'remote.type=unix,remote.path={self.socket("wire")}')
+        nic = f'e1000e,id=nic0,netdev=net0,mac={NIC_MAC}'
+        if self.spec.topology == 'rp':
+            port = 'pcie-root-port,id=rp0,bus=pcie.0,addr=05.0,chassis=1'
+            return ['-netdev', net, '-device', port, '-device', nic + ',bus=rp0']
+        return ['-netdev', net, '-device', nic + ',bus=pcie.0,addr=04.0']
+
+    def _serial(self):
+        if self.spec.console == 'stdio':
+            return ['-serial', 'mon:stdio', '-serial', f'file:{self.path("verdict.ktap")}']
+        return ['-chardev', f'file,id=console,path={self.path("console.log")}',
+                '-serial', 'chardev:console',
+                '-chardev', f'socket,id=verdict,path={self.socket("verdict")},server=on,wait=off',
+                '-serial', 'chardev:verdict']
+
+    def command(self):
+        """Return the exact command line."""
+        spec = self.spec
+        argv = [*self.qemu.argv, '-nodefaults', '-no-user-config', '-display', 'none',
+                '-vga', 'none', '-machine', 'q35,kernel-irqchip=split' if spec.accel == 'kvm'
+                else 'q35', '-accel', spec.accel, '-cpu', 'max', '-smp', str(spec.smp),
+                '-m', spec.memory, '-no-reboot']
+        if spec.iommu != 'none':
+            argv += ['-device', iommu_option(self.qemu, spec.iommu)]
+        argv += self._nic() + self._serial()
+        if spec.testdev:
+            argv += ['-device', 'iommu-testdev,bus=pcie.0,addr=06.0']
+        if spec.console == 'file':
+            argv += ['-qmp', f'unix:{self.socket("qmp")},server=on,wait=off', '-S',
+                     '-qtest', f'unix:{self.socket("qtest")},server=on,wait=off',
+                     '-qtest-log', 'none']
+            for event in TRACES + (TESTDEV_TRACES if spec.testdev else ()):
+                argv += ['-trace', event]
+            argv += ['-D', self.path('trace.log'), '-msg', 'timestamp=on']
+        argv += ['-kernel', spec.kernel, '-initrd', spec.initrd, '-append', spec.append]
+        return argv + list(spec.extra)
+
+    def _write_script(self, argv):
+        names = ''.join(f'{k}={shlex.quote(v)} ' for k, v in self.qemu.env.items())
+        with open(self.path('qemu.sh'), 'w', encoding='utf-8') as script:
+            script.write('#!/bin/sh\n# The exact command of this run (its sockets were in '
+                         f'{self.sockets}).\nmkdir -p {self.sockets}\n'
+                         f'{names}exec {shlex.join(argv)}\n')
+        os.chmod(self.path('qemu.sh'), 0o755)
+
+    def start(self):
+        """Start the machine; with sockets, it waits for go()."""
+        argv = self.command()
+        self._write_script(argv)
+        interactive = self.spec.console == 'stdio'
+        with open(self.path('qemu.err'), 'wb') as errors:
+            # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
+            self.process = subprocess.Popen(
+                argv, env=self.qemu.environment(), preexec_fn=die_with_parent,
+                start_new_session=not interactive,
+                stdin=None if interactive else subprocess.DEVNULL,
+                stdout=None if interactive else errors,
+                stderr=None if interactive else errors)
+        if interactive:
+            return
+        deadline = time.monotonic() + 20
+        try:
+            self.qmp = Qmp(self.socket('qmp'), deadline)
+            self.qtest = Qtest(self.socket('qtest'), deadline)
+            self.verdict = Lines(connect(self.socket('verdict'), deadline))
+        except PortError as error:
+            self.stop()
+            raise PortError(f'QEMU did not start: {error}: {self.errors()}') from error
+
+    def go(self):
+        """Let the processors run."""
+        self.qmp.command('cont')
+
+    def alive(self):
+        """Tell whether QEMU is running."""
+        return self.process is not None and self.process.poll() is None
+
+    def errors(self):
+        """Return what QEMU wrote to its standard error."""
+        with open(self.path('qemu.err'), encoding='utf-8', errors='replace') as handle:
+            return handle.read().strip()
+
+    def wait(self, timeout):
+        """Wait for the end of QEMU; return whether it ended by itself in time."""
+        try:
+            self.process.wait(timeout)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
+
+    def ending(self):
+        """Return why the machine ended: guest-shutdown, guest-reset, ... or None."""
+        event = self.qmp.event('SHUTDOWN') if self.qmp else None
+        return event.get('reason') if event else None
+
+    def stop(self):
+        """End QEMU and remove the sockets; may be called at any time, more than once."""
+        if self.process is not None and self.process.poll() is None:
+            if self.spec.console == 'stdio':
+                self.process.kill()
+            else:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        for port in (self.verdict, self.qtest and self.qtest.lines, self.qmp and self.qmp.lines):
+            if port:
+                port.close()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()

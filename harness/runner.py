@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs all tests: the harness's own unit tests, every tests/*/run script, every scenario.
+
+A test that tests/required.list names fails when it is missing, and when it is skipped although
+QEMU has everything (>= 11.1). Scenarios run one after the other: frames need a quiet host.
+"""
+import argparse
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from harness import commands, qemu, report, scenario
+
+TESTS = os.path.join(scenario.TOP, 'tests')
+LOGS = os.path.join(scenario.BUILD, 'test')
+OWN = ('e2e', 'harness')
+LIMIT = 3600
+SKIP_LINE = re.compile(r'(?:not )?ok \d+ .*#\s*SKIP\s*(.*)', re.I)
+
+
+def required():
+    """Return the names in tests/required.list."""
+    with open(os.path.join(TESTS, 'required.list'), encoding='utf-8') as handle:
+        lines = (line.split('#')[0].strip() for line in handle)
+        return [line for line in lines if line]
+
+
+def run_script(name, argv, environment=None):
+    """Run one test program; return (result, seconds, why)."""
+    os.makedirs(LOGS, exist_ok=True)
+    path = os.path.join(LOGS, f'{name}.log')
+    began = time.monotonic()
+    with open(path, 'wb') as log:
+        # pylint: disable=consider-using-with
+        process = subprocess.Popen(argv, cwd=scenario.TOP, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=subprocess.STDOUT, start_new_session=True,
+                                   env={**os.environ, **(environment or {})})
+        try:
+            code = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            code = f'not finished within {LIMIT} s'
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    seconds = time.monotonic() - began
+    with open(path, encoding='utf-8', errors='replace') as log:
+        lines = log.read().splitlines()
+    return (*judge_script(code, lines, os.path.relpath(path)), seconds)
+
+
+def judge_script(code, lines, path):
+    """Return (result, why) of a test program from its exit code and its KTAP output."""
+    bad = [line for line in lines if line.startswith('not ok') and not SKIP_LINE.match(line)]
+    skipped = [m[1] for m in map(SKIP_LINE.match, lines) if m]
+    good = [line for line in lines if line.startswith('ok ') and not SKIP_LINE.match(line)]
+    plan = next((int(m[1]) for m in (re.match(r'1\.\.(\d+)$', x) for x in lines) if m), None)
+    if code == scenario.SKIP or (code == 0 and skipped and not good and not bad):
+        return scenario.SKIP, skipped[0] if skipped else f'see {path}'
+    if code != 0 or bad:
+        return scenario.FAIL, f'{bad[0] if bad else f"exit {code}"}; see {path}'
+    if plan is not None and plan != len(good) + len(skipped):
+        return scenario.FAIL, f'{len(good) + len(skipped)} results of a plan of {plan}; see {path}'
+    return scenario.PASS, f'{len(skipped)} parts skipped: {skipped[0]}' if skipped else ''
+
+
+def scripts():
+    """Return [(name, argv, environment)] of all test programs that are not scenarios."""
+    found = [('harness', [sys.executable, '-B', '-m', 'unittest', 'discover', '-s',
+                          'tests/harness'], {'PYTHONPATH': scenario.TOP})]
+    for path in sorted(glob.glob(os.path.join(TESTS, '*/run'))):
+        name = os.path.basename(os.path.dirname(path))
+        if name not in OWN and os.access(path, os.X_OK):
+            found.append((name, [path], None))
+    return found
+
+
+class Session:
+    """All results so far."""
+
+    def __init__(self, program):
+        self.program = program
+        self.required = set(required())
+        self.rows = []
+
+    def add(self, name, result, seconds, why, folder=''):
+        """Record and print one result."""
+        if result == scenario.SKIP and name in self.required and self.program.full_coverage():
+            result, why = scenario.FAIL, f'required, but skipped: {why}'
+        self.rows.append((name, result, seconds, why, folder))
+        print(report.line(name, result, seconds, why), flush=True)
+
+    def missing(self):
+        """Fail for each required test that does not exist."""
+        names = {row[0] for row in self.rows}
+        for name in sorted(self.required - names):
+            self.add(name, scenario.FAIL, 0.0, 'required, but there is no such test')
+
+    def scenarios(self, chosen, settings):
+        """Run scenarios, one after the other."""
+        for item in chosen:
+            result, seconds, why, run = commands.run_one(item, self.program, settings)
+            self.add(item.name, result, seconds, why, run.folder)
+            if run.ended:
+                commands.drop(os.path.join(run.folder, 'initramfs.cpio.gz'))
+                if result == scenario.FAIL:
+                    print('\n'.join([*report.objections(run)[:8],
+                                     f'    {os.path.relpath(run.folder)}']), flush=True)
+
+
+def parser():
+    """Return the parser of tests/run."""
+    options = argparse.ArgumentParser(prog='tests/run', description=__doc__)
+    options.add_argument('name', nargs='*', help='only these tests (prefixes); default: all')
+    options.add_argument('--list', action='store_true', help='list the tests and exit')
+    commands.common(options)
+    options.add_argument('--patience', type=float, default=1.0, metavar='X',
+                         help='multiply every time limit of a scenario')
+    return options
+
+
+def main(arguments):
+    """Run the tests."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    options = parser().parse_args(arguments)
+
+    def wanted(name):
+        return not options.name or any(name.startswith(n) for n in options.name)
+
+    programs = [row for row in scripts() if wanted(row[0])]
+    chosen = [s for n, s in scenario.load().items() if wanted(n)]
+    if options.list:
+        print('\n'.join([row[0] for row in programs] + [s.name for s in chosen]))
+        return 0
+    try:
+        session = Session(qemu.find(options.qemu))
+        version = '.'.join(map(str, session.program.version))
+        print(f'QEMU {version} ({session.program.origin})' + (
+            '' if session.program.full_coverage() else f': reduced coverage; {qemu.HOW}'))
+        for name, argv, environment in programs:
+            result, why, seconds = run_script(name, argv, environment)
+            session.add(name, result, seconds, why)
+        settings = {'accel': options.accel, 'kernels': commands.pairs(options.kernel),
+                    'patience': options.patience, 'same_kernel_ok': bool(options.kernel)}
+        session.scenarios(chosen, settings)
+        if not options.name:
+            session.missing()
+    except KeyboardInterrupt:
+        print('tests: interrupted', file=sys.stderr)
+        return 130
+    except (qemu.QemuError, argparse.ArgumentTypeError) as error:
+        print(f'tests: {error}', file=sys.stderr)
+        return 1
+    report.write_results(os.path.join(LOGS, 'results.json'), session.rows)
+    results = [row[1] for row in session.rows]
+    print(report.totals(results))
+    return 1 if scenario.FAIL in results or not results else 0

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The archive writer."""
+import gzip
+import os
+import tempfile
+import unittest
+
+from harness import initramfs
+
+
+def names(archive):
+    """Return {name: content} of a packed archive."""
+    data, at, found = gzip.decompress(archive), 0, {}
+    while at < len(data):
+        assert data[at:at + 6] == b'070701'
+        fields = [int(data[at + 6 + 8 * n:at + 14 + 8 * n], 16) for n in range(13)]
+        size, length = fields[6], fields[11]
+        name = data[at + 110:at + 110 + length - 1].decode()
+        at += (110 + length + 3) & ~3
+        found[name] = data[at:at + size]
+        at += (size + 3) & ~3
+        if name == 'TRAILER!!!':
+            break
+    return found
+
+
+class Archives(unittest.TestCase):
+    """Chains of kernels."""
+
+    def test_chain(self):
+        """Each archive carries the next kernel and its archive; the last one carries none."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for text in ('init', 'kernel two', 'kernel three'):
+                paths.append(os.path.join(folder, text))
+                with open(paths[-1], 'w', encoding='ascii') as out:
+                    out.write(text)
+            outer = names(initramfs.chain(paths[1:], init=paths[0], extra=[('boot/x', b'y')]))
+            self.assertEqual(outer['init'], b'init')
+            self.assertEqual(outer['boot/x'], b'y')
+            self.assertEqual(outer['boot/next/bzImage'], b'kernel two')
+            inner = names(outer['boot/next/initramfs.cpio.gz'])
+            self.assertEqual(inner['boot/next/bzImage'], b'kernel three')
+            last = names(inner['boot/next/initramfs.cpio.gz'])
+            self.assertNotIn('boot/next/bzImage', last)
+            self.assertEqual(last['init'], b'init')
+
+
+if __name__ == '__main__':
+    unittest.main()
