@@ -25,7 +25,7 @@ def check(run):
     if not hasattr(run, 'heads'):
         return ['the device was never abandoned']
     begin = run.marks['abandoned']
-    later = trace.within(run.events, begin, run.marks.get('ready2', begin + 0.3))
+    later = trace.within(run.events, begin, begin + 0.3)
     found = [] if run.heads[0] == run.heads[1] else [f'RDH went on: {run.heads}']
     landed = len(trace.landings(later))
     found += [f'{landed} frames landed after the device was abandoned'] if landed else []

@@ -6,22 +6,24 @@ from harness.scenario import Scenario, kernel_image
 CHUNK = b'LUpd\x0c\0\0\0'       # magic and size, see include/linux/kho/abi/landing.h
 
 
-def unpatched(run):
-    """An image without the capability word: the unpatched base."""
-    image = initramfs.read(kernel_image('base', run.settings.get('kernels')))
-    if CHUNK in image:
-        raise OSError('build/base announces handover formats: it is not the base')
-    return [('boot/other/bzImage', image)]
-
-
-def reads_nothing(run):
-    """An image that has the word and says that it reads none of the formats."""
+def changed(run, offset, data):
+    """The new kernel's image with some bytes of its capability word replaced."""
     image = bytearray(initramfs.read(kernel_image('new', run.settings.get('kernels'))))
     at = image.find(CHUNK)
     if at < 0:
         raise OSError('build/new has no capability word')
-    image[at + 8:at + 12] = bytes(4)
+    image[at + offset:at + offset + len(data)] = data
     return [('boot/other/bzImage', bytes(image))]
+
+
+def wordless(run):
+    """An image in which nobody finds the word, as in every kernel without this feature."""
+    return changed(run, 0, b'none')
+
+
+def reads_nothing(run):
+    """An image that has the word and says that it reads none of the formats."""
+    return changed(run, 8, bytes(4))
 
 
 def refused(kind, files, summary):
@@ -32,7 +34,7 @@ def refused(kind, files, summary):
 
 
 SCENARIOS = [
-    refused('no-word', unpatched, 'an image without the capability word is refused'),
+    refused('no-word', wordless, 'an image without the capability word is refused'),
     refused('no-kho', reads_nothing, 'an image that reads no handover data is refused'),
     refused('kexec-load', None, 'an image loaded by kexec_load(2) is refused'),
 ]

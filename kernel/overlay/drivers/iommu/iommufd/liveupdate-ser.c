@@ -488,40 +488,46 @@ u32 iommufd_lu_find_hwpt(const struct iommufd_lu_incoming *in, u32 id)
 	return U32_MAX;
 }
 
-static int lu_check_hwpts(const struct iommufd_lu_incoming *in)
+/* Also tells which ids there are, one bit for each */
+static int lu_check_sw_msi(const struct iommufd_lu_incoming *in, u64 *ids)
 {
-	u32 id = 0;
 	u32 i;
 
+	*ids = 0;
+	for (i = 0; i < in->ser.nr_sw_msi; i++) {
+		const struct iommufd_sw_msi_ser *m = &in->t.sw_msi[i];
+		u64 iova;
+
+		if (m->id >= in->ser.next_sw_msi || *ids & BIT_ULL(m->id) ||
+		    m->reserved || !PAGE_ALIGNED(m->msi_pa) ||
+		    !PAGE_ALIGNED(m->start) || !PAGE_ALIGNED(m->offset) ||
+		    m->offset > INT_MAX ||
+		    check_add_overflow(m->start, m->offset, &iova))
+			return -EINVAL;
+		*ids |= BIT_ULL(m->id);
+	}
+	return 0;
+}
+
+static int lu_check_hwpts(const struct iommufd_lu_incoming *in)
+{
+	u64 sw_msi;
+	u32 id = 0;
+	u32 i;
+	int rc;
+
+	rc = lu_check_sw_msi(in, &sw_msi);
+	if (rc)
+		return rc;
 	for (i = 0; i < in->ser.nr_hwpts; i++) {
 		const struct iommufd_hwpt_ser *h = &in->t.hwpts[i];
 
 		/* That ids are unique over all types shows when they are taken */
 		if (!lu_id_valid(h->id) || h->id <= id ||
-		    h->flags & ~IOMMUFD_HWPT_SER_KNOWN ||
+		    h->flags & ~IOMMUFD_HWPT_SER_KNOWN || h->sw_msi & ~sw_msi ||
 		    iommufd_lu_find_ioas(in, h->ioas_id) == U32_MAX)
 			return -EINVAL;
 		id = h->id;
-	}
-	return 0;
-}
-
-static int lu_check_sw_msi(const struct iommufd_lu_incoming *in)
-{
-	u64 seen = 0;
-	u32 i;
-
-	for (i = 0; i < in->ser.nr_sw_msi; i++) {
-		const struct iommufd_sw_msi_ser *m = &in->t.sw_msi[i];
-		u64 iova;
-
-		if (m->id >= in->ser.next_sw_msi || m->id >= 64 ||
-		    seen & BIT_ULL(m->id) || m->reserved ||
-		    !PAGE_ALIGNED(m->msi_pa) || !PAGE_ALIGNED(m->start) ||
-		    !PAGE_ALIGNED(m->offset) || m->offset > INT_MAX ||
-		    check_add_overflow(m->start, m->offset, &iova))
-			return -EINVAL;
-		seen |= BIT_ULL(m->id);
 	}
 	return 0;
 }
@@ -585,9 +591,6 @@ static int lu_read(struct iommufd_lu_incoming *in)
 	if (rc)
 		return rc;
 	rc = lu_check_hwpts(in);
-	if (rc)
-		return rc;
-	rc = lu_check_sw_msi(in);
 	if (rc)
 		return rc;
 	return lu_read_devices(in);

@@ -259,7 +259,24 @@ static int lu_hold_ioas(struct iommufd_ctx *ictx)
 	return 0;
 }
 
-/* Undo lu_hold_hwpts(), lu_hold_ioas() and lu_preserve_domains() */
+/* Every domain is given back before anything can change one of them */
+static void lu_unpreserve_domains(struct iommufd_ctx *ictx)
+{
+	struct iommufd_object *obj = NULL;
+
+	while ((obj = lu_next(ictx, obj))) {
+		struct iommufd_hwpt_paging *hwpt_paging = lu_obj_hwpt(obj);
+
+		if (obj->type != IOMMUFD_OBJ_HWPT_PAGING ||
+		    !hwpt_paging->lu.recorded)
+			continue;
+		WARN_ON(hwpt_paging->lu.nr_devices);
+		iommu_liveupdate_unpreserve_domain(hwpt_paging->common.domain);
+		hwpt_paging->lu.recorded = false;
+	}
+}
+
+/* Undo lu_hold_hwpts() and lu_hold_ioas() */
 static void lu_release(struct iommufd_ctx *ictx)
 {
 	struct iommufd_hw_pagetable *last = NULL;
@@ -267,15 +284,10 @@ static void lu_release(struct iommufd_ctx *ictx)
 
 	while ((obj = lu_next(ictx, obj))) {
 		struct iommufd_hwpt_paging *hwpt_paging = lu_obj_hwpt(obj);
-		struct iommu_domain *domain = hwpt_paging->common.domain;
 
 		if (obj->type != IOMMUFD_OBJ_HWPT_PAGING ||
 		    !hwpt_paging->lu.preserved)
 			continue;
-		WARN_ON(hwpt_paging->lu.nr_devices);
-		if (hwpt_paging->lu.recorded)
-			iommu_liveupdate_unpreserve_domain(domain);
-		hwpt_paging->lu.recorded = false;
 		if (hwpt_paging->ioas->iopt.lu.immutable)
 			lu_make_mutable(&hwpt_paging->ioas->iopt);
 		mutex_lock(&ictx->sw_msi_lock);
@@ -654,6 +666,7 @@ static int lu_preserve(struct iommufd_ctx *ictx,
 	if (!rc)
 		rc = lu_serialize(ictx, session, ser);
 	if (rc) {
+		lu_unpreserve_domains(ictx);
 		lu_release(ictx);
 		iommufd_lu_free(ser);
 		return rc;
@@ -681,6 +694,7 @@ static void iommufd_lu_unpreserve(struct liveupdate_file_op_args *args)
 
 	mutex_lock(&ictx->lu.lock);
 	if (!WARN_ON(!ictx->lu.ser)) {
+		lu_unpreserve_domains(ictx);
 		lu_release(ictx);
 		iommufd_lu_free(ictx->lu.ser);
 		ictx->lu.ser = NULL;
