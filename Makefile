@@ -3,16 +3,16 @@
 
 # Kernels `make kernel` builds; scripts/kernel-build lists the names it knows.
 KERNELS ?= old new
-TEST_KERNELS = old new debug break base
+TEST_KERNELS = old new debug
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test check kernel guest headers series clean distclean
+.PHONY: help demo test test-long check kernel guest headers series series-check clean distclean
 
 help: ## this list
 	@echo "ferry: a device's DMA goes on while the kernel under it is replaced."
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: ## the main claim, shown: builds what is missing, then about 3 minutes
 	@scripts/doctor demo
@@ -23,6 +23,10 @@ test: ## every test; the last line is the verdict
 	@scripts/doctor test
 	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS)"
 	@tests/run
+
+test-long: ## what takes longest: the base's selftests on the unpatched base too
+	@scripts/doctor test
+	@FULL=1 tests/selftests/run
 
 check: ## style and static analysis of every file; silent when clean
 	@scripts/doctor check
@@ -39,8 +43,13 @@ headers: ## the patched kernel's UAPI headers, in build/headers
 	@scripts/doctor build
 	@scripts/headers
 
-series: ## mail-ready patches in build/series (scripts/series --check builds each)
+series: ## mail-ready patches in build/series
+	@scripts/doctor build
 	@scripts/series
+
+series-check: ## the same, and each patch is built
+	@scripts/doctor build
+	@scripts/series --check
 
 clean: ## remove what was built; sources fetched and unpacked stay
 	@scripts/clean

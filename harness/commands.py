@@ -55,9 +55,9 @@ def run_one(item, program, settings, folder=None):
         return scenario.SKIP, 0.0, reason, run
     try:
         result = run.execute()
-        if result == scenario.FAIL and run.figures.get('host_drops') and folder is None:
-            print(f'      the host dropped frames: run of {item.name} is invalid, repeating it',
-                  flush=True)
+        invalid = run.invalid() if result == scenario.FAIL and folder is None else None
+        if invalid:
+            print(f'      {invalid}: the run of {item.name} says nothing, repeating it', flush=True)
             run = scenario.Run(item, program, run_folder(item.name), settings)
             result = run.execute()
     except (OSError, qemu.QemuError) as error:

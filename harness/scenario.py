@@ -323,6 +323,14 @@ class Run:
                            + ', '.join(self.scenario.must_fail))
         return FAIL
 
+    def invalid(self):
+        """Why this run cannot say anything about what it tests, or None."""
+        if self.figures.get('host_drops'):
+            return 'the host dropped frames'
+        if not self.verdict.stages:
+            return 'the first kernel did not get to its first program'
+        return None
+
     def seconds(self):
         """Return how long the run took."""
         return self.ended - self.began

@@ -62,3 +62,15 @@ def changed_lines(diff):
     added = len(re.findall(r"^\+(?!\+\+ )", diff, re.M))
     removed = len(re.findall(r"^-(?!-- )", diff, re.M))
     return added, removed
+
+
+def is_configured(tree, config, obj):
+    """Does this .config build the object? Read from the Makefiles that can name it."""
+    folder = tree / Path(obj).parent
+    text = "".join(p.read_text() for p in (folder / "Makefile", folder.parent / "Makefile")
+                   if p.exists()).replace("\\\n", " ")
+    name = re.escape(Path(obj).name)
+    rule = rf"^[\w-]+-(?:\$\((CONFIG_\w+)\)|y|m|objs)\s*[+:]?=.*\b{name}"
+    conditions = re.findall(rule, text, re.M)
+    enabled = set(re.findall(r"^(CONFIG_\w+)=[ym]", config.read_text(), re.M))
+    return any(not c or c in enabled for c in conditions)

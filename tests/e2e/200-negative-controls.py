@@ -4,9 +4,10 @@ from harness.scenario import FRAME_JUDGES, Scenario
 
 
 def broken(what, kernels, must_fail):
-    """Return the control that switches one safety hook off."""
+    """Return the control that switches one safety hook off; only the debug kernel can."""
     return Scenario(
-        name=f'negative-break-{what}', test='dma', rate=2000, kernels=kernels,
+        name=f'negative-break-{what}', test='dma', rate=500, kernels=kernels,
+        memory='2G', timeout=400,
         judges=FRAME_JUDGES, must_fail=must_fail, append=f'liveupdate_break={what}',
         summary=f'control: the {what} hook is off, which must be noticed')
 
@@ -15,8 +16,8 @@ SCENARIOS = [
     Scenario(name='negative-no-preserve', test='dma', options={'preserve': 0}, rate=2000,
              judges=('frames', 'translation'), must_fail=('frames',),
              summary='control: nothing preserved, frames must be lost'),
-    broken('busmaster', ('break', 'new'), ('frames',)),
-    broken('te', ('break', 'new'), ('translation',)),
-    broken('adopt', ('old', 'break'), ('translation', 'faults', 'frames')),
-    broken('vfio_reset', ('old', 'break'), ('resets',)),
+    broken('busmaster', ('debug', 'new'), ('frames',)),
+    broken('te', ('debug', 'new'), ('translation',)),
+    broken('adopt', ('old', 'debug'), ('translation', 'faults', 'frames')),
+    broken('vfio_reset', ('old', 'debug'), ('resets',)),
 ]

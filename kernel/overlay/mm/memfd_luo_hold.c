@@ -47,7 +47,9 @@
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/kho/abi/kexec_handover.h>
 #include <linux/kho/abi/memfd.h>
+#include <linux/kho_query.h>
 #include <linux/list.h>
 #include <linux/liveupdate.h>
 #include <linux/memcontrol.h>
@@ -71,27 +73,29 @@
  * @folios: the array of @ser, mapped
  */
 struct memfd_hold {
-  struct list_head list;
-  struct file *file;
-  struct memfd_luo_ser *ser;
-  struct memfd_luo_folio_ser *folios;
+	struct list_head list;
+	struct file *file;
+	struct memfd_luo_ser *ser;
+	struct memfd_luo_folio_ser *folios;
 };
 
 static LIST_HEAD(memfd_hold_leaked);
 static DEFINE_MUTEX(memfd_hold_leaked_mutex);
 
-static void memfd_hold_leak(struct memfd_hold *hold) {
-  mutex_lock(&memfd_hold_leaked_mutex);
-  list_add_tail(&hold->list, &memfd_hold_leaked);
-  mutex_unlock(&memfd_hold_leaked_mutex);
+static void memfd_hold_leak(struct memfd_hold *hold)
+{
+	mutex_lock(&memfd_hold_leaked_mutex);
+	list_add_tail(&hold->list, &memfd_hold_leaked);
+	mutex_unlock(&memfd_hold_leaked_mutex);
 }
 
-static void memfd_hold_freeze_mapping(struct file *file, bool freeze) {
-  struct inode *inode = file_inode(file);
+static void memfd_hold_freeze_mapping(struct file *file, bool freeze)
+{
+	struct inode *inode = file_inode(file);
 
-  inode_lock(inode);
-  shmem_freeze(inode, freeze);
-  inode_unlock(inode);
+	inode_lock(inode);
+	shmem_freeze(inode, freeze);
+	inode_unlock(inode);
 }
 
 /**
@@ -106,301 +110,365 @@ static void memfd_hold_freeze_mapping(struct file *file, bool freeze) {
  * Return: 0, -ENOENT if @memfd was not preserved in @session before,
  * -EINVAL if it was but is not a memfd.
  */
-int memfd_luo_hold_dma(struct liveupdate_session *session, struct file *memfd) {
-  struct liveupdate_file_op_args args;
-  struct memfd_luo_ser *ser;
-  int err;
+int memfd_luo_hold_dma(struct liveupdate_session *session, struct file *memfd)
+{
+	struct liveupdate_file_op_args args;
+	struct memfd_luo_ser *ser;
+	int err;
 
-  err = liveupdate_get_outgoing(session, memfd, NULL, &args);
-  if (err)
-    return err;
-  if (strcmp(args.handler->compatible, MEMFD_LUO_FH_COMPATIBLE))
-    return -EINVAL;
+	err = liveupdate_get_outgoing(session, memfd, NULL, &args);
+	if (err)
+		return err;
+	if (strcmp(args.handler->compatible, MEMFD_LUO_FH_COMPATIBLE))
+		return -EINVAL;
 
-  ser = phys_to_virt(args.serialized_data);
-  ser->flags |= MEMFD_LUO_DMA_HOLD;
+	ser = phys_to_virt(args.serialized_data);
+	ser->flags |= MEMFD_LUO_DMA_HOLD;
 
-  return 0;
+	return 0;
 }
 EXPORT_SYMBOL_GPL(memfd_luo_hold_dma);
 
-/* What has to be true before anything is taken over */
-static int memfd_hold_check(const struct memfd_luo_ser *ser) {
-  u64 room;
+/* Is all of the array of folios there? Only the last chunk may be short. */
+static bool memfd_hold_array_preserved(const struct kho_vmalloc *array)
+{
+	const struct kho_vmalloc_chunk *chunk;
+	u64 pa = array->first.phys, pages = 0;
+	unsigned int i;
 
-  if (ser->flags != MEMFD_LUO_DMA_HOLD || ser->seals & ~MEMFD_LUO_ALL_SEALS)
-    return -EOPNOTSUPP;
+	if (array->order > MAX_PAGE_ORDER)
+		return false;
 
-  room = (u64)ser->folios.total_pages * PAGE_SIZE /
-         sizeof(struct memfd_luo_folio_ser);
-  if (ser->size > MAX_LFS_FILESIZE || ser->pos > MAX_LFS_FILESIZE ||
-      ser->nr_folios > room)
-    return -EINVAL;
+	while (pa) {
+		if (!kho_folio_preserved(pa, 0))
+			return false;
+		chunk = phys_to_virt(pa);
+		for (i = 0; i < KHO_VMALLOC_SIZE && chunk->phys[i]; i++)
+			if (!kho_folio_preserved(chunk->phys[i], array->order))
+				return false;
+		pages += (u64)i << array->order;
+		pa = chunk->hdr.next.phys;
+		if (pages > array->total_pages || (pa && i < KHO_VMALLOC_SIZE))
+			return false;
+	}
 
-  return 0;
+	return pages == array->total_pages;
 }
 
-static struct file *memfd_hold_alloc_file(const struct memfd_luo_ser *ser) {
-  struct file *file;
-  int err;
+/* The struct, if it is one. What has to be true before anything is taken over */
+static struct memfd_luo_ser *memfd_hold_check(u64 pa)
+{
+	struct memfd_luo_ser *ser;
+	u64 room;
 
-  file = memfd_alloc_file("", MFD_ALLOW_SEALING);
-  if (IS_ERR(file))
-    return file;
+	if (!pa || !kho_folio_preserved(pa, 0))
+		return ERR_PTR(-EINVAL);
 
-  err = memfd_add_seals(file, ser->seals);
-  if (err) {
-    fput(file);
-    return ERR_PTR(err);
-  }
-  vfs_setpos(file, ser->pos, MAX_LFS_FILESIZE);
-  i_size_write(file_inode(file), ser->size);
-  memfd_hold_freeze_mapping(file, true);
+	ser = phys_to_virt(pa);
+	if (ser->flags != MEMFD_LUO_DMA_HOLD ||
+	    ser->seals & ~MEMFD_LUO_ALL_SEALS)
+		return ERR_PTR(-EOPNOTSUPP);
 
-  return file;
+	room = (u64)ser->folios.total_pages * PAGE_SIZE /
+	       sizeof(struct memfd_luo_folio_ser);
+	if (ser->size > MAX_LFS_FILESIZE || ser->pos > MAX_LFS_FILESIZE ||
+	    ser->nr_folios > room ||
+	    (ser->nr_folios && !memfd_hold_array_preserved(&ser->folios)))
+		return ERR_PTR(-EINVAL);
+
+	return ser;
+}
+
+/* Take a folio over from KHO. Its order is only known to KHO. */
+static struct folio *
+memfd_hold_restore_folio(const struct memfd_luo_folio_ser *pfolio)
+{
+	phys_addr_t phys = PFN_PHYS(pfolio->pfn);
+
+	for (unsigned int order = 0; order <= MAX_PAGE_ORDER; order++)
+		if (kho_folio_preserved(phys, order))
+			return kho_restore_folio(phys);
+
+	return NULL;
+}
+
+static struct file *memfd_hold_alloc_file(const struct memfd_luo_ser *ser)
+{
+	struct file *file;
+	int err;
+
+	file = memfd_alloc_file("", MFD_ALLOW_SEALING);
+	if (IS_ERR(file))
+		return file;
+
+	err = memfd_add_seals(file, ser->seals);
+	if (err) {
+		fput(file);
+		return ERR_PTR(err);
+	}
+	vfs_setpos(file, ser->pos, MAX_LFS_FILESIZE);
+	i_size_write(file_inode(file), ser->size);
+	memfd_hold_freeze_mapping(file, true);
+
+	return file;
 }
 
 /* Put a locked, pinned folio in the file; it stays there whatever happens */
 static int memfd_hold_insert(struct inode *inode, struct folio *folio,
-                             const struct memfd_luo_folio_ser *pfolio) {
-  struct address_space *mapping = inode->i_mapping;
-  gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_NOFAIL;
-  long npages = folio_nr_pages(folio);
-  int err;
+			     const struct memfd_luo_folio_ser *pfolio)
+{
+	struct address_space *mapping = inode->i_mapping;
+	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_NOFAIL;
+	long npages = folio_nr_pages(folio);
+	int err;
 
-  /* The memory is in use: above the limit is better than lost */
-  err = mem_cgroup_charge(folio, NULL, gfp);
-  if (err)
-    return err;
+	/* The memory is in use: above the limit is better than lost */
+	err = mem_cgroup_charge(folio, NULL, gfp);
+	if (err)
+		return err;
 
-  err = shmem_add_to_page_cache(folio, mapping, pfolio->index, NULL, gfp);
-  if (err)
-    return err;
+	err = shmem_add_to_page_cache(folio, mapping, pfolio->index, NULL, gfp);
+	if (err)
+		return err;
 
-  if (pfolio->flags & MEMFD_LUO_FOLIO_UPTODATE)
-    folio_mark_uptodate(folio);
-  if (pfolio->flags & MEMFD_LUO_FOLIO_DIRTY)
-    folio_mark_dirty(folio);
+	if (pfolio->flags & MEMFD_LUO_FOLIO_UPTODATE)
+		folio_mark_uptodate(folio);
+	if (pfolio->flags & MEMFD_LUO_FOLIO_DIRTY)
+		folio_mark_dirty(folio);
 
-  err = shmem_inode_acct_blocks(inode, npages);
-  if (err)
-    return err;
-  shmem_recalc_inode(inode, npages, 0);
+	err = shmem_inode_acct_blocks(inode, npages);
+	if (err)
+		return err;
+	shmem_recalc_inode(inode, npages, 0);
 
-  return 0;
+	return 0;
 }
 
 static int memfd_hold_add_folio(struct file *file,
-                                const struct memfd_luo_folio_ser *pfolio) {
-  struct inode *inode = file_inode(file);
-  struct folio *folio;
-  u64 npages;
-  int err;
+				const struct memfd_luo_folio_ser *pfolio)
+{
+	struct inode *inode = file_inode(file);
+	struct folio *folio;
+	u64 npages;
+	int err;
 
-  folio = kho_restore_folio(PFN_PHYS(pfolio->pfn));
-  if (!folio)
-    return -EIO;
+	folio = memfd_hold_restore_folio(pfolio);
+	if (!folio)
+		return -EIO;
 
-  npages = folio_nr_pages(folio);
-  if (pfolio->index & (npages - 1) ||
-      pfolio->index >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
-    return -EINVAL;
+	npages = folio_nr_pages(folio);
+	if (pfolio->index & (npages - 1) ||
+	    pfolio->index >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
+		return -EINVAL;
 
-  __folio_set_locked(folio);
-  __folio_set_swapbacked(folio);
-  err = try_grab_folio(folio, 1, FOLL_PIN);
-  if (!err)
-    err = memfd_hold_insert(inode, folio, pfolio);
-  if (!err)
-    folio_add_lru(folio);
-  folio_unlock(folio);
-  if (!err)
-    folio_put(folio);
+	__folio_set_locked(folio);
+	__folio_set_swapbacked(folio);
+	err = try_grab_folio(folio, 1, FOLL_PIN);
+	if (!err)
+		err = memfd_hold_insert(inode, folio, pfolio);
+	if (!err)
+		folio_add_lru(folio);
+	folio_unlock(folio);
+	if (!err)
+		folio_put(folio);
 
-  return err;
+	return err;
 }
 
-static int memfd_hold_add_folios(struct memfd_hold *hold) {
-  int err;
+static int memfd_hold_add_folios(struct memfd_hold *hold)
+{
+	int err;
 
-  if (!hold->ser->nr_folios)
-    return 0;
+	if (!hold->ser->nr_folios)
+		return 0;
 
-  hold->folios = kho_restore_vmalloc(&hold->ser->folios);
-  if (!hold->folios)
-    return -EIO;
+	hold->folios = kho_restore_vmalloc(&hold->ser->folios);
+	if (!hold->folios)
+		return -EIO;
 
-  for (u64 i = 0; i < hold->ser->nr_folios; i++) {
-    if (!hold->folios[i].pfn)
-      continue;
-    err = memfd_hold_add_folio(hold->file, &hold->folios[i]);
-    if (err)
-      return err;
-    cond_resched();
-  }
+	for (u64 i = 0; i < hold->ser->nr_folios; i++) {
+		if (!hold->folios[i].pfn)
+			continue;
+		err = memfd_hold_add_folio(hold->file, &hold->folios[i]);
+		if (err)
+			return err;
+		cond_resched();
+	}
 
-  return 0;
+	return 0;
 }
 
-static int memfd_hold_retrieve(struct liveupdate_file_op_args *args) {
-  struct memfd_luo_ser *ser;
-  struct memfd_hold *hold;
-  int err;
+static int memfd_hold_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct memfd_luo_ser *ser;
+	struct memfd_hold *hold;
+	int err;
 
-  if (!args->serialized_data)
-    return -EINVAL;
-  ser = phys_to_virt(args->serialized_data);
-  err = memfd_hold_check(ser);
-  if (err)
-    return err;
+	ser = memfd_hold_check(args->serialized_data);
+	if (IS_ERR(ser))
+		return PTR_ERR(ser);
 
-  hold = kzalloc_obj(*hold);
-  if (!hold)
-    return -EAGAIN;
-  hold->ser = ser;
-  hold->file = memfd_hold_alloc_file(ser);
-  if (IS_ERR(hold->file)) {
-    err = PTR_ERR(hold->file);
-    kfree(hold);
-    return err == -ENOMEM || err == -ENFILE ? -EAGAIN : err;
-  }
+	hold = kzalloc_obj(*hold);
+	if (!hold)
+		return -EAGAIN;
+	hold->ser = ser;
+	hold->file = memfd_hold_alloc_file(ser);
+	if (IS_ERR(hold->file)) {
+		err = PTR_ERR(hold->file);
+		kfree(hold);
+		return err == -ENOMEM || err == -ENFILE ? -EAGAIN : err;
+	}
 
-  err = memfd_hold_add_folios(hold);
-  if (err) {
-    pr_err("a memfd that devices write to cannot be retrieved, its memory is "
-           "lost: %pe\n",
-           ERR_PTR(err));
-    memfd_hold_leak(hold);
-    return err;
-  }
+	err = memfd_hold_add_folios(hold);
+	if (err) {
+		pr_err("a memfd that devices write to cannot be retrieved, its memory is lost: %pe\n",
+		       ERR_PTR(err));
+		memfd_hold_leak(hold);
+		return err;
+	}
 
-  args->file = hold->file;
-  args->private_data = hold;
+	args->file = hold->file;
+	args->private_data = hold;
 
-  return 0;
+	return 0;
 }
 
-static void memfd_hold_discard_folio(const struct memfd_luo_folio_ser *pfolio) {
-  struct folio *folio = NULL;
+static void memfd_hold_discard_folio(const struct memfd_luo_folio_ser *pfolio)
+{
+	struct folio *folio = NULL;
 
-  if (pfolio->pfn)
-    folio = kho_restore_folio(PFN_PHYS(pfolio->pfn));
-  if (folio)
-    folio_put(folio);
+	if (pfolio->pfn)
+		folio = memfd_hold_restore_folio(pfolio);
+	if (folio)
+		folio_put(folio);
 }
 
 /* Never retrieved, and every device has been stopped */
-static void memfd_hold_discard(struct memfd_luo_ser *ser) {
-  struct memfd_luo_folio_ser *folios;
+static void memfd_hold_discard(u64 pa)
+{
+	struct memfd_luo_ser *ser = memfd_hold_check(pa);
+	struct memfd_luo_folio_ser *folios;
 
-  if (memfd_hold_check(ser))
-    return;
+	if (IS_ERR(ser)) {
+		pr_warn("the record of a memfd is damaged, its memory is lost\n");
+		return;
+	}
 
-  if (ser->nr_folios) {
-    folios = kho_restore_vmalloc(&ser->folios);
-    if (!folios)
-      return;
-    for (u64 i = 0; i < ser->nr_folios; i++)
-      memfd_hold_discard_folio(&folios[i]);
-    vfree(folios);
-  }
-  kho_restore_free(ser);
+	if (ser->nr_folios) {
+		folios = kho_restore_vmalloc(&ser->folios);
+		if (!folios)
+			return;
+		for (u64 i = 0; i < ser->nr_folios; i++)
+			memfd_hold_discard_folio(&folios[i]);
+		vfree(folios);
+	}
+	kho_restore_free(ser);
 }
 
-static void memfd_hold_release(struct memfd_hold *hold) {
-  for (u64 i = 0; i < hold->ser->nr_folios; i++)
-    if (hold->folios[i].pfn)
-      unpin_folio(pfn_folio(hold->folios[i].pfn));
+static void memfd_hold_release(struct memfd_hold *hold)
+{
+	for (u64 i = 0; i < hold->ser->nr_folios; i++)
+		if (hold->folios[i].pfn)
+			unpin_folio(pfn_folio(hold->folios[i].pfn));
 
-  memfd_hold_freeze_mapping(hold->file, false);
-  vfree(hold->folios);
-  kho_restore_free(hold->ser);
-  kfree(hold);
+	memfd_hold_freeze_mapping(hold->file, false);
+	vfree(hold->folios);
+	kho_restore_free(hold->ser);
+	kfree(hold);
 }
 
-static void memfd_hold_finish(struct liveupdate_file_op_args *args) {
-  struct memfd_hold *hold = args->private_data;
+static void memfd_hold_finish(struct liveupdate_file_op_args *args)
+{
+	struct memfd_hold *hold = args->private_data;
 
-  /* A failed retrieve has left everything where it must stay */
-  if (args->retrieve_status < 0 || !args->serialized_data)
-    return;
+	/* A failed retrieve has left everything where it must stay */
+	if (args->retrieve_status < 0)
+		return;
 
-  if (liveupdate_session_leaked(args->session)) {
-    pr_warn("devices may still write to a memfd, its memory is lost\n");
-    if (hold)
-      memfd_hold_leak(hold);
-    return;
-  }
+	if (liveupdate_session_leaked(args->session)) {
+		pr_warn("devices may still write to a memfd, its memory is lost\n");
+		if (hold)
+			memfd_hold_leak(hold);
+		return;
+	}
 
-  if (hold)
-    memfd_hold_release(hold);
-  else
-    memfd_hold_discard(phys_to_virt(args->serialized_data));
+	if (hold)
+		memfd_hold_release(hold);
+	else
+		memfd_hold_discard(args->serialized_data);
 }
 
 /* Files are preserved by memfd_luo.c, which calls memfd_luo_freeze_held() */
 static bool memfd_hold_can_preserve(struct liveupdate_file_handler *handler,
-                                    struct file *file) {
-  return false;
+				    struct file *file)
+{
+	return false;
 }
 
-static int memfd_hold_preserve(struct liveupdate_file_op_args *args) {
-  return -EOPNOTSUPP;
+static int memfd_hold_preserve(struct liveupdate_file_op_args *args)
+{
+	return -EOPNOTSUPP;
 }
 
-static void memfd_hold_unpreserve(struct liveupdate_file_op_args *args) {}
+static void memfd_hold_unpreserve(struct liveupdate_file_op_args *args)
+{
+}
 
-static unsigned long memfd_hold_get_id(struct file *file) {
-  return (unsigned long)file_inode(file);
+static unsigned long memfd_hold_get_id(struct file *file)
+{
+	return (unsigned long)file_inode(file);
 }
 
 static const struct liveupdate_file_ops memfd_hold_ops = {
-    .can_preserve = memfd_hold_can_preserve,
-    .preserve = memfd_hold_preserve,
-    .unpreserve = memfd_hold_unpreserve,
-    .retrieve = memfd_hold_retrieve,
-    .finish = memfd_hold_finish,
-    .get_id = memfd_hold_get_id,
-    .owner = THIS_MODULE,
+	.can_preserve = memfd_hold_can_preserve,
+	.preserve = memfd_hold_preserve,
+	.unpreserve = memfd_hold_unpreserve,
+	.retrieve = memfd_hold_retrieve,
+	.finish = memfd_hold_finish,
+	.get_id = memfd_hold_get_id,
+	.owner = THIS_MODULE,
 };
 
 static struct liveupdate_file_handler memfd_hold_handler = {
-    .ops = &memfd_hold_ops,
-    .compatible = MEMFD_LUO_HELD_FH_COMPATIBLE,
+	.ops = &memfd_hold_ops,
+	.compatible = MEMFD_LUO_HELD_FH_COMPATIBLE,
 };
 
 /**
  * memfd_luo_freeze_held - Choose the format that a memfd is handed over in
  * @args: of the freeze callback; the handler is changed for a held memfd
  */
-void memfd_luo_freeze_held(struct liveupdate_file_op_args *args) {
-  struct memfd_luo_ser *ser = phys_to_virt(args->serialized_data);
+void memfd_luo_freeze_held(struct liveupdate_file_op_args *args)
+{
+	struct memfd_luo_ser *ser = phys_to_virt(args->serialized_data);
 
-  if (ser->flags & MEMFD_LUO_DMA_HOLD)
-    args->handler = &memfd_hold_handler;
+	if (ser->flags & MEMFD_LUO_DMA_HOLD)
+		args->handler = &memfd_hold_handler;
 }
 
-static int __init memfd_hold_init(void) {
-  int err = liveupdate_register_file_handler(&memfd_hold_handler);
+static int __init memfd_hold_init(void)
+{
+	int err = liveupdate_register_file_handler(&memfd_hold_handler);
 
-  return err == -EOPNOTSUPP ? 0 : err;
+	return err == -EOPNOTSUPP ? 0 : err;
 }
 late_initcall(memfd_hold_init);
 
 /* Pin the folios of one batch, as many as there is room for */
 static int memfd_pin_batch(struct folio_batch *fbatch, struct folio **folios,
-                           unsigned int max_folios, unsigned int *nr) {
-  unsigned int i;
-  int err;
+			   unsigned int max_folios, unsigned int *nr)
+{
+	unsigned int i;
+	int err;
 
-  for (i = 0; i < folio_batch_count(fbatch) && *nr < max_folios; i++) {
-    err = try_grab_folio(fbatch->folios[i], 1, FOLL_PIN);
-    if (err)
-      return err;
-    folios[(*nr)++] = fbatch->folios[i];
-  }
+	for (i = 0; i < folio_batch_count(fbatch) && *nr < max_folios; i++) {
+		err = try_grab_folio(fbatch->folios[i], 1, FOLL_PIN);
+		if (err)
+			return err;
+		folios[(*nr)++] = fbatch->folios[i];
+	}
 
-  return 0;
+	return 0;
 }
 
 /**
@@ -420,31 +488,33 @@ static int memfd_pin_batch(struct folio_batch *fbatch, struct folio **folios,
  * is pinned.
  */
 long memfd_pin_folios_existing(struct file *memfd, loff_t start, loff_t end,
-                               struct folio **folios, unsigned int max_folios,
-                               pgoff_t *offset) {
-  pgoff_t index = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
-  struct folio_batch fbatch;
-  unsigned int nr = 0;
-  int err = 0;
+			       struct folio **folios, unsigned int max_folios,
+			       pgoff_t *offset)
+{
+	pgoff_t index = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
+	struct folio_batch fbatch;
+	unsigned int nr = 0;
+	int err = 0;
 
-  if (!memfd || !shmem_file(memfd) || start < 0 || start > end || !max_folios ||
-      end >= i_size_read(file_inode(memfd)))
-    return -EINVAL;
+	if (!memfd || !shmem_file(memfd) || start < 0 || start > end ||
+	    !max_folios || end >= i_size_read(file_inode(memfd)))
+		return -EINVAL;
 
-  folio_batch_init(&fbatch);
-  while (!err && index <= last && nr < max_folios) {
-    if (filemap_get_folios_contig(memfd->f_mapping, &index, last, &fbatch))
-      err = memfd_pin_batch(&fbatch, folios, max_folios, &nr);
-    else
-      err = -ENOENT;
-    folio_batch_release(&fbatch);
-  }
-  if (err) {
-    unpin_folios(folios, nr);
-    return err;
-  }
-  *offset = offset_in_folio(folios[0], start);
+	folio_batch_init(&fbatch);
+	while (!err && index <= last && nr < max_folios) {
+		if (filemap_get_folios_contig(memfd->f_mapping, &index, last,
+					      &fbatch))
+			err = memfd_pin_batch(&fbatch, folios, max_folios, &nr);
+		else
+			err = -ENOENT;
+		folio_batch_release(&fbatch);
+	}
+	if (err) {
+		unpin_folios(folios, nr);
+		return err;
+	}
+	*offset = offset_in_folio(folios[0], start);
 
-  return nr;
+	return nr;
 }
 EXPORT_SYMBOL_GPL(memfd_pin_folios_existing);

@@ -31,13 +31,21 @@ static bool iommu_group_restore_domain(struct iommu_group *group)
 {
 	struct device *dev = iommu_group_first_dev(group);
 	struct iommu_domain *domain;
+	struct group_device *gdev;
 
 	lockdep_assert_held(&group->mutex);
 
-	/* Later detach code relies on it, and must not have to allocate it. */
-	if (!iommu_liveupdate_record(dev) ||
-	    __iommu_group_alloc_blocking_domain(group))
+	/*
+	 * A kept device was alone in its group: another one would be attached to
+	 * its domain. And later detach code must not have to allocate.
+	 */
+	if (!list_is_singular(&group->devices) ||
+	    (iommu_liveupdate_record(dev, NULL) &&
+	     __iommu_group_alloc_blocking_domain(group))) {
+		list_for_each_entry(gdev, &group->devices, list)
+			iommu_liveupdate_lose(gdev->dev);
 		return false;
+	}
 
 	domain = iommu_liveupdate_restore(dev);
 	if (!domain)
@@ -76,7 +84,8 @@ static bool iommu_group_frozen(struct iommu_group *group)
 /**
  * iommu_group_liveupdate_lock - Check that a device can be kept, lock its group
  * @dev: the device
- * @domain: the domain it must be attached to without a PASID
+ * @domain: the domain it must be attached to without a PASID; NULL to undo,
+ *	which checks nothing and cannot fail
  *
  * Context: Process context. On success group->mutex is held.
  * Return: 0; -ENODEV without a group; -EINVAL when the device is not attached
@@ -94,6 +103,8 @@ int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain)
 		return -ENODEV;
 
 	mutex_lock(&group->mutex);
+	if (!domain)
+		return 0;
 	if (group->domain != domain)
 		ret = -EINVAL;
 	else if (!list_is_singular(&group->devices) ||
@@ -182,6 +193,10 @@ void iommu_group_liveupdate_release(struct device *dev)
 }
 
 #else /* !CONFIG_IOMMU_LIVEUPDATE */
+
+static inline void iommu_liveupdate_remove_device(struct device *dev)
+{
+}
 
 static inline bool iommu_group_restore_domain(struct iommu_group *group)
 {

@@ -62,7 +62,8 @@ enum iommu_liveupdate_device_state {
  * @ser: the record
  * @unit: record of the IOMMU
  * @ops: operations of the IOMMU driver, NULL until they are known
- * @dev: the device, NULL in the new kernel until it is probed
+ * @dev: the device, NULL in the new kernel until it is probed, and then with a
+ *	reference
  * @domain: the domain it is attached to without a PASID
  * @state: see &enum iommu_liveupdate_device_state
  */
@@ -85,12 +86,13 @@ struct iommu_unit_ser *
 iommu_liveupdate_incoming_unit(const struct iommu_liveupdate_ops *ops,
 			       u64 reg_pa);
 const struct iommu_device_ser *
-iommu_liveupdate_incoming_device(const struct iommu_unit_ser *unit,
-				 unsigned int n);
-const struct iommu_device_ser *iommu_liveupdate_record(struct device *dev);
+iommu_liveupdate_incoming_device(const struct iommu_unit_ser *unit, u16 rid);
+bool iommu_liveupdate_record(struct device *dev, struct iommu_device_ser *ser);
 
 /* For iommu.c */
 struct iommu_domain *iommu_liveupdate_restore(struct device *dev);
+void iommu_liveupdate_lose(struct device *dev);
+void iommu_liveupdate_remove_device(struct device *dev);
 bool iommu_liveupdate_device_frozen(struct device *dev);
 bool iommu_liveupdate_device_claimed(struct device *dev,
 				     struct iommu_domain *domain);

@@ -50,8 +50,14 @@
  * protects the lists, the records and the states below against the probing of
  * devices, which holds group->mutex and never takes the outer lock.
  * dev->iommu->liveupdate and domain->liveupdate are written under the inner
- * lock, too. They are read without it under group->mutex, for the device's own
- * group: the old kernel sets and clears them with that mutex held.
+ * lock, too, and what they point to is only looked into with it. A device that
+ * is removed takes the outer lock before its group goes away.
+ *
+ * Cost
+ *
+ * A device is found by its PCI address in constant time. The old kernel looks
+ * for a free slot from the start, and the new one looks for a domain in a list:
+ * with n records n^2 short steps, nothing for the 4096 devices a host may have.
  */
 #define pr_fmt(fmt) "iommu: live update: " fmt
 
@@ -65,6 +71,7 @@
 #include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include "iommu-priv.h"
 #include "liveupdate-parse.h"
@@ -123,6 +130,12 @@ static struct {
 	.domains = LIST_HEAD_INIT(incoming.domains),
 	.devices = LIST_HEAD_INIT(incoming.devices),
 };
+
+/* The PCI devices of incoming.devices by iommu_pci_key() */
+static DEFINE_XARRAY(incoming_pci);
+
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "iommu."
 
 static unsigned int deadline;
 module_param_named(liveupdate_deadline, deadline, uint, 0444);
@@ -533,8 +546,7 @@ void iommu_liveupdate_unpreserve_device(struct device *dev)
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	if (WARN_ON(!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_PRESERVED))
 		return;
-	if (WARN_ON(iommu_group_liveupdate_lock(dev, ldev->domain->domain)))
-		return;
+	iommu_group_liveupdate_lock(dev, NULL);
 
 	mutex_lock(&iommu_liveupdate_lock);
 	list_for_each_entry(unit, &outgoing.units, list)
@@ -576,13 +588,24 @@ int iommu_liveupdate_freeze_device(struct device *dev)
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_freeze_device);
 
+static bool iommu_device_in_state(struct device *dev,
+				  enum iommu_liveupdate_device_state state)
+{
+	struct iommu_liveupdate_device *ldev;
+
+	/* All other devices pay no more than this. */
+	if (!dev->iommu || !READ_ONCE(dev->iommu->liveupdate))
+		return false;
+
+	guard(mutex)(&iommu_liveupdate_lock);
+	ldev = dev->iommu->liveupdate;
+	return ldev && ldev->state == state;
+}
+
 /* group->mutex is held: may the device not change its domain? */
 bool iommu_liveupdate_device_frozen(struct device *dev)
 {
-	struct iommu_liveupdate_device *ldev =
-		dev->iommu ? dev->iommu->liveupdate : NULL;
-
-	return ldev && ldev->state == IOMMU_LIVEUPDATE_DEVICE_PRESERVED;
+	return iommu_device_in_state(dev, IOMMU_LIVEUPDATE_DEVICE_PRESERVED);
 }
 
 /* --------------------------------------------------- what came in, new kernel */
@@ -642,6 +665,21 @@ static struct iommu_liveupdate_domain *iommu_incoming_domain(u32 slot)
 	return NULL;
 }
 
+static unsigned long iommu_pci_key(u32 segment, u32 rid)
+{
+	return (unsigned long)segment << 16 | rid;
+}
+
+static int iommu_incoming_index(struct iommu_liveupdate_device *device)
+{
+	const struct iommu_device_ser *ser = device->ser;
+
+	if (ser->bus != IOMMU_DEVICE_SER_PCI)
+		return 0;
+	return xa_insert(&incoming_pci, iommu_pci_key(ser->segment, ser->rid),
+			 device, GFP_KERNEL);
+}
+
 /* Give every device its unit and domain; what has none costs the device. */
 static void iommu_incoming_resolve(void)
 {
@@ -653,9 +691,10 @@ static void iommu_incoming_resolve(void)
 		list_for_each_entry(unit, &incoming.units, list)
 			if (unit->slot == device->ser->unit)
 				device->unit = unit->ser;
-		if (device->domain && device->unit)
+		if (device->domain && device->unit &&
+		    !iommu_incoming_index(device))
 			continue;
-		pr_err("record %u: its device is lost, it names a record that cannot be used\n",
+		pr_err("record %u: its device is lost, it cannot be used with the other records\n",
 		       device->slot);
 		list_del(&device->list);
 		kfree(device);
@@ -677,7 +716,9 @@ static int iommu_liveupdate_flb_retrieve(struct liveupdate_flb_op_args *args)
 		return ret;
 	}
 
+	guard(mutex)(&iommu_liveupdate_lock);
 	for (slot = 0; slot < parse.nr_slots; slot++) {
+		cond_resched();
 		ret = iommu_liveupdate_parse_record(&parse, slot, &rec);
 		if (ret == -ENOENT)
 			continue;
@@ -747,66 +788,71 @@ iommu_liveupdate_incoming_unit(const struct iommu_liveupdate_ops *ops,
 }
 
 /**
- * iommu_liveupdate_incoming_device - Walk the device records of a unit
+ * iommu_liveupdate_incoming_device - The record of a PCI device of a unit
  * @unit: record of the unit
- * @n: 0 for the first, 1 for the second and so on
+ * @rid: bus, device and function of the device
  *
  * Context: Process context.
- * Return: the record, or NULL after the last one.
+ * Return: the record, or NULL when there is none that can be used.
  */
 const struct iommu_device_ser *
-iommu_liveupdate_incoming_device(const struct iommu_unit_ser *unit,
-				 unsigned int n)
+iommu_liveupdate_incoming_device(const struct iommu_unit_ser *unit, u16 rid)
 {
 	struct iommu_liveupdate_device *device;
 
 	guard(mutex)(&iommu_liveupdate_lock);
-	list_for_each_entry(device, &incoming.devices, list)
-		if (device->unit == unit && !n--)
-			return device->ser;
-	return NULL;
-}
-
-static bool iommu_device_matches(struct device *dev,
-				 const struct iommu_device_ser *ser)
-{
-	struct iommu_device_ser id = {};
-
-	return !iommu_device_identify(dev, &id) && id.bus == ser->bus &&
-	       id.segment == ser->segment && id.rid == ser->rid &&
-	       !strncmp(id.name, ser->name, sizeof(id.name));
+	device = xa_load(&incoming_pci, iommu_pci_key(unit->segment, rid));
+	return device && device->unit == unit ? device->ser : NULL;
 }
 
 static struct iommu_liveupdate_device *iommu_incoming_find(struct device *dev)
 {
 	struct iommu_liveupdate_device *device;
+	struct iommu_device_ser id = {};
 
 	lockdep_assert_held(&iommu_liveupdate_lock);
 
+	if (list_empty(&incoming.devices) || iommu_device_identify(dev, &id))
+		return NULL;
+	if (id.bus == IOMMU_DEVICE_SER_PCI)
+		return xa_load(&incoming_pci,
+			       iommu_pci_key(id.segment, id.rid));
+
 	list_for_each_entry(device, &incoming.devices, list)
-		if (iommu_device_matches(dev, device->ser))
+		if (device->ser->bus == id.bus &&
+		    !strncmp(id.name, device->ser->name, sizeof(id.name)))
 			return device;
 	return NULL;
+}
+
+static struct iommu_liveupdate_device *
+iommu_incoming_find_waiting(struct device *dev)
+{
+	struct iommu_liveupdate_device *device = iommu_incoming_find(dev);
+
+	if (!device || device->state != IOMMU_LIVEUPDATE_DEVICE_WAITING ||
+	    !device->ops)
+		return NULL;
+	return device;
 }
 
 /**
  * iommu_liveupdate_record - The record of a device that waits to be restored
  * @dev: the device, from its probe on
+ * @ser: where to copy the record, or NULL
  *
  * Context: Process context.
- * Return: the record, or NULL when the device was not kept, is restored
- * already or is lost.
+ * Return: false when the device was not kept, is restored already or is lost.
  */
-const struct iommu_device_ser *iommu_liveupdate_record(struct device *dev)
+bool iommu_liveupdate_record(struct device *dev, struct iommu_device_ser *ser)
 {
 	struct iommu_liveupdate_device *device;
 
 	guard(mutex)(&iommu_liveupdate_lock);
-	device = iommu_incoming_find(dev);
-	if (!device || device->state != IOMMU_LIVEUPDATE_DEVICE_WAITING ||
-	    !device->ops)
-		return NULL;
-	return device->ser;
+	device = iommu_incoming_find_waiting(dev);
+	if (device && ser)
+		*ser = *device->ser;
+	return device;
 }
 
 /* -------------------------------------------------------- restore, new kernel */
@@ -824,6 +870,22 @@ static void iommu_device_lose(struct iommu_liveupdate_device *device,
 	device->state = IOMMU_LIVEUPDATE_DEVICE_LOST;
 	pr_err("%s: cannot be restored (%pe); it is stopped and blocked\n",
 	       dev ? dev_name(dev) : "a device that is gone", ERR_PTR(err));
+}
+
+/**
+ * iommu_liveupdate_lose - A device that waits to be restored cannot be
+ * @dev: the device, which has not been attached to anything
+ *
+ * Context: Process context, group->mutex held. Nothing happens to others.
+ */
+void iommu_liveupdate_lose(struct device *dev)
+{
+	struct iommu_liveupdate_device *device;
+
+	guard(mutex)(&iommu_liveupdate_lock);
+	device = iommu_incoming_find_waiting(dev);
+	if (device)
+		iommu_device_lose(device, dev, -EOPNOTSUPP);
 }
 
 static struct iommu_domain *
@@ -866,8 +928,8 @@ struct iommu_domain *iommu_liveupdate_restore(struct device *dev)
 	int ret;
 
 	guard(mutex)(&iommu_liveupdate_lock);
-	device = iommu_incoming_find(dev);
-	if (!device || device->state != IOMMU_LIVEUPDATE_DEVICE_WAITING)
+	device = iommu_incoming_find_waiting(dev);
+	if (!device)
 		return NULL;
 
 	domain = iommu_incoming_domain_get(device, dev);
@@ -881,7 +943,7 @@ struct iommu_domain *iommu_liveupdate_restore(struct device *dev)
 		return NULL;
 	}
 
-	device->dev = dev;
+	device->dev = get_device(dev);
 	device->state = IOMMU_LIVEUPDATE_DEVICE_RESTORED;
 	dev->iommu->liveupdate = device;
 	dev_info(dev, "runs on the page table of the previous kernel\n");
@@ -897,10 +959,7 @@ struct iommu_domain *iommu_liveupdate_restore(struct device *dev)
  */
 bool iommu_liveupdate_device_restored(struct device *dev)
 {
-	struct iommu_liveupdate_device *ldev =
-		dev->iommu ? dev->iommu->liveupdate : NULL;
-
-	return ldev && ldev->state == IOMMU_LIVEUPDATE_DEVICE_RESTORED;
+	return iommu_device_in_state(dev, IOMMU_LIVEUPDATE_DEVICE_RESTORED);
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_device_restored);
 
@@ -908,9 +967,13 @@ EXPORT_SYMBOL_GPL(iommu_liveupdate_device_restored);
 bool iommu_liveupdate_device_claimed(struct device *dev,
 				     struct iommu_domain *domain)
 {
-	struct iommu_liveupdate_device *ldev =
-		dev->iommu ? dev->iommu->liveupdate : NULL;
+	struct iommu_liveupdate_device *ldev;
 
+	if (!dev->iommu || !READ_ONCE(dev->iommu->liveupdate))
+		return false;
+
+	guard(mutex)(&iommu_liveupdate_lock);
+	ldev = dev->iommu->liveupdate;
 	return ldev && ldev->state == IOMMU_LIVEUPDATE_DEVICE_CLAIMED &&
 	       ldev->domain->domain == domain;
 }
@@ -1001,6 +1064,7 @@ EXPORT_SYMBOL_GPL(iommu_liveupdate_claim_device);
 /**
  * iommu_liveupdate_return_device - Undo iommu_liveupdate_claim_device()
  * @dev: the device, which is not attached to anything else meanwhile
+ * @owner: the owner that claimed it
  *
  * Context: Process context, takes group->mutex. Cannot fail.
  */
@@ -1021,18 +1085,28 @@ EXPORT_SYMBOL_GPL(iommu_liveupdate_return_device);
 
 /* ------------------------------------------- abandon and finish, new kernel */
 
+/* The device is an ordinary one from now on, the record is done with. */
+static void iommu_device_drop(struct iommu_liveupdate_device *ldev)
+{
+	lockdep_assert_held(&iommu_liveupdate_lock);
+
+	ldev->dev->iommu->liveupdate = NULL;
+	put_device(ldev->dev);
+	ldev->dev = NULL;
+	ldev->state = IOMMU_LIVEUPDATE_DEVICE_LOST;
+}
+
 /* Device, then IOMMU; the memory is freed by whoever comes after. */
 static void iommu_device_abandon(struct iommu_liveupdate_device *ldev)
 {
 	lockdep_assert_held(&iommu_liveupdate_op_lock);
 
-	if (ldev->state == IOMMU_LIVEUPDATE_DEVICE_WAITING && ldev->ops) {
-		guard(mutex)(&iommu_liveupdate_lock);
-		iommu_device_lose(ldev, NULL, -ENODEV);
-		return;
+	scoped_guard(mutex, &iommu_liveupdate_lock) {
+		if (ldev->state == IOMMU_LIVEUPDATE_DEVICE_WAITING && ldev->ops)
+			iommu_device_lose(ldev, NULL, -ENODEV);
+		if (ldev->state != IOMMU_LIVEUPDATE_DEVICE_RESTORED)
+			return;
 	}
-	if (ldev->state != IOMMU_LIVEUPDATE_DEVICE_RESTORED)
-		return;
 
 	if (dev_is_pci(ldev->dev))
 		pci_liveupdate_stop(to_pci_dev(ldev->dev));
@@ -1040,8 +1114,7 @@ static void iommu_device_abandon(struct iommu_liveupdate_device *ldev)
 	dev_warn(ldev->dev, "nobody claimed it: it is stopped and blocked\n");
 
 	guard(mutex)(&iommu_liveupdate_lock);
-	ldev->dev->iommu->liveupdate = NULL;
-	ldev->state = IOMMU_LIVEUPDATE_DEVICE_LOST;
+	iommu_device_drop(ldev);
 }
 
 static void iommu_domain_abandon(struct iommu_liveupdate_domain *ld)
@@ -1135,11 +1208,34 @@ void iommu_liveupdate_finish_device(struct device *dev)
 	ldev = dev->iommu ? dev->iommu->liveupdate : NULL;
 	if (!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_CLAIMED)
 		return;
-	dev->iommu->liveupdate = NULL;
-	ldev->dev = NULL;
-	ldev->state = IOMMU_LIVEUPDATE_DEVICE_LOST;
+	iommu_device_drop(ldev);
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_finish_device);
+
+/**
+ * iommu_liveupdate_remove_device - A device is about to leave its group
+ * @dev: the device, which no driver is bound to any more
+ *
+ * Context: Process context, takes group->mutex, may reset the device.
+ */
+void iommu_liveupdate_remove_device(struct device *dev)
+{
+	struct iommu_liveupdate_device *ldev;
+
+	/* Nobody waits for the outer lock because of an ordinary device. */
+	if (!dev->iommu || !READ_ONCE(dev->iommu->liveupdate))
+		return;
+
+	guard(mutex)(&iommu_liveupdate_op_lock);
+	ldev = dev->iommu->liveupdate;
+	if (!ldev)
+		return;
+	iommu_device_abandon(ldev);
+
+	guard(mutex)(&iommu_liveupdate_lock);
+	if (ldev->state == IOMMU_LIVEUPDATE_DEVICE_CLAIMED)
+		iommu_device_drop(ldev);
+}
 
 static void iommu_liveupdate_abandon_all(void)
 {
@@ -1176,9 +1272,10 @@ static void iommu_liveupdate_flb_finish(struct liveupdate_flb_op_args *args)
 		iommu_domain_abandon(domain);
 
 	guard(mutex)(&iommu_liveupdate_lock);
+	xa_destroy(&incoming_pci);
 	list_for_each_entry_safe(device, next_device, &incoming.devices, list) {
-		if (device->dev && device->dev->iommu)
-			device->dev->iommu->liveupdate = NULL;
+		if (device->dev)
+			iommu_device_drop(device);
 		list_del(&device->list);
 		kfree(device);
 	}

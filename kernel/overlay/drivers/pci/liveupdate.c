@@ -18,18 +18,19 @@
  * incoming), bridge windows, BARs, payload size, tags, ordering, LTR, ASPM, ARI,
  * ACS, PME and MSI. The device may be bound only by a driver that names the
  * recorded file handler, and is offered to the recorded driver through
- * driver_override. Runtime PM is held. All this ends with
- * pci_liveupdate_finish(), which is called after the owner took the device back
- * or after pci_liveupdate_stop() stopped it.
+ * driver_override, which is cleared in the end unless somebody changed it.
+ * Runtime PM is held. All this ends with pci_liveupdate_finish(), which is called
+ * after the owner took the device back or after pci_liveupdate_stop() stopped it.
  *
  * A function that is not what the record says is *lost*: its bus mastering is
  * switched off at once, and it is an ordinary device from then on. So is every
  * endpoint below a bridge that is not what its record says. When the kernel was
- * handed something but cannot tell which devices it is about, every endpoint
- * that is found with Bus Master Enable set is treated that way: nobody else
- * leaves it set for the next kernel.
+ * handed something but cannot tell which devices it is about, because all of it
+ * or a single record is damaged, every endpoint without a record that is found
+ * with Bus Master Enable set is treated that way: nobody else leaves it set for
+ * the next kernel.
  *
- * Locks: pci_lu_mutex protects both sets of records, pci_lu_changes, and every
+ * Locks: pci_lu_mutex protects both sets of records, the flags, and every
  * write of pci_dev->lu_outgoing and ->lu_incoming. Those are bytes of their own
  * and are read without it: ->lu_incoming is set before the device is visible to
  * anybody else and only ever cleared, and who must not miss ->lu_outgoing being
@@ -55,6 +56,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/kho/abi/luo.h>
 #include <linux/kho/abi/pci.h>
+#include <linux/kho_query.h>
 #include <linux/list.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
@@ -81,6 +83,8 @@ struct pci_lu_record {
 	struct pci_dev_ser ser;
 	/* resources that became IORESOURCE_PCI_FIXED because of the record */
 	u32 fixed;
+	/* the driver_override of the device is ours */
+	bool offered;
 	bool seen;
 	bool stopped;
 };
@@ -89,6 +93,8 @@ static DEFINE_MUTEX(pci_lu_mutex);
 
 /* New kernel */
 static enum pci_lu_state pci_lu_state;
+/* A record is damaged: any device that has none may be the one it is about */
+static bool pci_lu_damaged;
 static LIST_HEAD(pci_lu_records);
 static u64 pci_lu_incoming_pa;
 
@@ -183,8 +189,7 @@ static int pci_lu_flb_preserve(struct liveupdate_flb_op_args *args)
 	if (IS_ERR(chunk))
 		return PTR_ERR(chunk);
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	pci_lu_chunks = chunk;
 	WRITE_ONCE(pci_lu_error, false);
 	args->obj = chunk;
@@ -196,8 +201,7 @@ static void pci_lu_flb_unpreserve(struct liveupdate_flb_op_args *args)
 {
 	struct pci_chunk_ser *chunk, *next;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	for (chunk = pci_lu_chunks; chunk; chunk = next) {
 		next = pci_lu_next(chunk);
 		kho_unpreserve_free(chunk);
@@ -262,10 +266,6 @@ static int pci_lu_refuse_endpoint(struct pci_dev *dev)
 	/* INTx that cannot be silenced would scream in the next kernel */
 	if (dev->pin && dev->broken_intx_masking)
 		return -EOPNOTSUPP;
-	if (!pci_lu_alone_in_group(dev))
-		return -EOPNOTSUPP;
-	if (!dev->driver)
-		return -ENODEV;
 	return 0;
 }
 
@@ -408,16 +408,19 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 	if (!compat || !*compat ||
 	    strlen(compat) >= sizeof_field(struct pci_dev_ser, compat))
 		return -EINVAL;
+	if (!dev->driver)
+		return -ENODEV;
+	/* Takes the lock of the group, which is not one of those inside ours */
+	if (!pci_lu_alone_in_group(dev) ||
+	    strlen(dev->driver->name) >=
+		    sizeof_field(struct pci_dev_ser, driver))
+		return -EOPNOTSUPP;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (!pci_lu_chunks)
 		return -ENOENT;
 	if (pci_lu_changes || pci_liveupdate_busy(dev))
 		return -EBUSY;
-	if (dev->driver && strlen(dev->driver->name) >=
-				   sizeof_field(struct pci_dev_ser, driver))
-		return -EOPNOTSUPP;
 
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos)) {
 		ret = pci_lu_keep(pos, pos == dev ? compat : NULL);
@@ -445,8 +448,7 @@ void pci_liveupdate_unpreserve(struct pci_dev *dev)
 {
 	struct pci_dev *pos;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (WARN_ON(!pci_liveupdate_outgoing(dev)))
 		return;
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos))
@@ -468,8 +470,7 @@ int pci_liveupdate_freeze(struct pci_dev *dev)
 	struct pci_dev *pos;
 	u16 pmcsr;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (READ_ONCE(pci_lu_error))
 		return -EIO;
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos)) {
@@ -523,8 +524,7 @@ int pci_liveupdate_begin_change(struct device *dev)
 	if (!dev && pci_liveupdate_any_incoming())
 		return -EBUSY;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (dev && dev_is_pci(dev) && pci_liveupdate_busy(to_pci_dev(dev)))
 		return -EBUSY;
 	for (chunk = dev ? NULL : pci_lu_chunks; chunk;
@@ -543,8 +543,7 @@ int pci_liveupdate_begin_change(struct device *dev)
  */
 void pci_liveupdate_end_change(void)
 {
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	WARN_ON(!pci_lu_changes);
 	pci_lu_changes--;
 }
@@ -584,9 +583,14 @@ bool pci_liveupdate_slot_busy(const struct pci_slot *slot)
  */
 bool pci_liveupdate_no_recovery(struct pci_dev *dev)
 {
-	if (pci_liveupdate_outgoing(dev))
+	struct pci_dev *bridge = pci_upstream_bridge(dev);
+
+	/* Recovery of an endpoint takes in all that is below the port above */
+	if (!bridge || dev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		bridge = dev;
+	if (pci_liveupdate_outgoing(dev) || pci_liveupdate_outgoing(bridge))
 		WRITE_ONCE(pci_lu_error, true);
-	if (!pci_liveupdate_incoming(dev))
+	if (!pci_liveupdate_incoming(dev) && !pci_liveupdate_incoming(bridge))
 		return false;
 	pci_err(dev, "no error recovery before the device is finished\n");
 	return true;
@@ -643,8 +647,13 @@ static int pci_lu_copy_chunk(struct pci_chunk_ser *chunk)
 		ser = pci_lu_slot(chunk, i);
 		if (!ser->flags)
 			continue;
-		if (pci_lu_check(ser) || pci_lu_find_at(ser->domain, ser->bdf))
-			return -EINVAL;
+		if (pci_lu_check(ser) ||
+		    pci_lu_find_at(ser->domain, ser->bdf)) {
+			pr_err("record %u of chunk %u is damaged\n", i,
+			       chunk->index);
+			pci_lu_damaged = true;
+			continue;
+		}
 		rec = kzalloc_obj(*rec);
 		if (!rec)
 			return -ENOMEM;
@@ -658,7 +667,7 @@ static struct pci_chunk_ser *pci_lu_check_chunk(u64 pa, u32 index)
 {
 	struct pci_chunk_ser *chunk;
 
-	if (!pa || !IS_ALIGNED(pa, PAGE_SIZE) || !pfn_valid(PHYS_PFN(pa)))
+	if (!pa || !kho_folio_preserved(pa, 0))
 		return NULL;
 	chunk = phys_to_virt(pa);
 	if (chunk->magic != PCI_SER_MAGIC ||
@@ -686,8 +695,7 @@ static int pci_lu_flb_retrieve(struct liveupdate_flb_op_args *args)
 	u32 index = 0;
 	int ret = 0;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	do {
 		chunk = pci_lu_check_chunk(pa, index++);
 		if (chunk && index <= PCI_SER_MAX_CHUNKS)
@@ -696,6 +704,8 @@ static int pci_lu_flb_retrieve(struct liveupdate_flb_op_args *args)
 			ret = -EINVAL;
 	} while (!ret && (pa = chunk->next_pa));
 
+	if (!ret && pci_lu_damaged && list_empty(&pci_lu_records))
+		ret = -EINVAL;
 	if (ret) {
 		pci_lu_free_records();
 		return ret;
@@ -713,8 +723,7 @@ static struct pci_dev *pci_lu_get_left(void)
 	struct pci_lu_record *rec;
 	struct pci_dev *dev;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	list_for_each_entry(rec, &pci_lu_records, list) {
 		if (!(rec->ser.flags & PCI_DEV_SER_ENDPOINT))
 			continue;
@@ -744,8 +753,7 @@ static void pci_lu_flb_finish(struct liveupdate_flb_op_args *args)
 		pci_dev_put(dev);
 	}
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	/* Bridges of endpoints that were lost */
 	list_for_each_entry_safe(rec, next, &pci_lu_records, list) {
 		dev = pci_get_domain_bus_and_slot(rec->ser.domain,
@@ -763,6 +771,7 @@ static void pci_lu_flb_finish(struct liveupdate_flb_op_args *args)
 		kho_restore_free(chunk);
 	}
 	pci_lu_incoming_pa = 0;
+	pci_lu_damaged = false;
 	WRITE_ONCE(pci_lu_state, PCI_LU_NONE);
 }
 
@@ -806,8 +815,7 @@ static void pci_lu_load(void)
 		state = PCI_LU_UNKNOWN;
 	}
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (pci_lu_state == PCI_LU_UNTRIED)
 		WRITE_ONCE(pci_lu_state, state);
 }
@@ -904,17 +912,12 @@ void pci_liveupdate_setup_device(struct pci_dev *dev)
 	if (state == PCI_LU_NONE || dev->is_virtfn)
 		return;
 	pci_read_config_word(dev, PCI_COMMAND, &cmd);
-	if (state == PCI_LU_UNKNOWN) {
-		if (cmd & PCI_COMMAND_MASTER &&
-		    dev->hdr_type == PCI_HEADER_TYPE_NORMAL)
-			pci_lu_clear_master(dev,
-					    "may be a kept device, stopped");
-		return;
-	}
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
+	if (!rec && (state == PCI_LU_UNKNOWN || pci_lu_damaged) &&
+	    cmd & PCI_COMMAND_MASTER && dev->hdr_type == PCI_HEADER_TYPE_NORMAL)
+		pci_lu_clear_master(dev, "may be a kept device, stopped");
 	if (!rec || dev->lu_incoming)
 		return;
 	if (rec->seen)
@@ -984,8 +987,7 @@ bool pci_liveupdate_add_device(struct pci_dev *dev)
 	if (!pci_liveupdate_incoming(dev))
 		return false;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	if (WARN_ON(!rec))
 		return false;
@@ -996,10 +998,14 @@ bool pci_liveupdate_add_device(struct pci_dev *dev)
 	}
 	pci_lu_fix_bars(dev, rec);
 	pm_runtime_get_noresume(&dev->dev);
-	if (rec->ser.driver[0] &&
-	    device_set_driver_override(&dev->dev, rec->ser.driver))
-		pci_warn(dev, "set driver_override to %s to get it back\n",
-			 rec->ser.driver);
+	if (rec->ser.driver[0]) {
+		rec->offered =
+			!device_set_driver_override(&dev->dev, rec->ser.driver);
+		if (!rec->offered)
+			pci_warn(dev,
+				 "set driver_override to %s to get it back\n",
+				 rec->ser.driver);
+	}
 	pci_info(dev, "kept over the live update\n");
 	return true;
 }
@@ -1096,8 +1102,7 @@ bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv)
 	    dev->hdr_type != PCI_HEADER_TYPE_NORMAL)
 		return true;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	return !rec || (drv->liveupdate_compat &&
 			!strcmp(drv->liveupdate_compat, rec->ser.compat));
@@ -1227,6 +1232,15 @@ void pci_liveupdate_stop(struct pci_dev *dev)
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_stop);
 
+/* Clear the driver_override, unless somebody has changed it */
+static void pci_lu_withdraw(struct pci_dev *dev, struct pci_lu_record *rec)
+{
+	const struct device_driver drv = { .name = rec->ser.driver };
+
+	if (rec->offered && device_match_driver_override(&dev->dev, &drv) > 0)
+		device_set_driver_override(&dev->dev, "");
+}
+
 /* The function is an ordinary one from now on */
 static void pci_lu_drop_one(struct pci_dev *dev)
 {
@@ -1241,6 +1255,7 @@ static void pci_lu_drop_one(struct pci_dev *dev)
 		if (rec->fixed & BIT(i))
 			pci_resource_n(dev, i)->flags &= ~IORESOURCE_PCI_FIXED;
 	}
+	pci_lu_withdraw(dev, rec);
 	list_del(&rec->list);
 	kfree(rec);
 	WRITE_ONCE(dev->lu_incoming, false);
@@ -1260,8 +1275,7 @@ void pci_liveupdate_finish(struct pci_dev *dev)
 {
 	struct pci_dev *pos, *up;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (!pci_liveupdate_incoming(dev))
 		return;
 	for (pos = dev; pos; pos = up) {

@@ -60,7 +60,8 @@ static int vfio_liveupdate_first_open(struct vfio_device_file *df,
 
 	idev = iommufd_device_restore(iommufd, device->dev, dev_id);
 	if (IS_ERR(idev)) {
-		ret = PTR_ERR(idev);
+		/* Nothing has happened, so it can be tried again */
+		ret = PTR_ERR(idev) == -ENOMEM ? -EAGAIN : PTR_ERR(idev);
 		goto err_module;
 	}
 	device->iommufd_device = idev;
@@ -124,7 +125,8 @@ static int vfio_liveupdate_bind(struct vfio_device_file *df,
  * The driver's open_device op is called with the device bound and attached.
  *
  * Context: Process context, may sleep.
- * Return: The file or an ERR_PTR: -EBUSY when the device or its group is in use.
+ * Return: The file or an ERR_PTR: -EAGAIN when there is no memory or the group is
+ * in use and nothing has happened yet, -EBUSY when the device is in use.
  */
 struct file *vfio_liveupdate_open(struct vfio_device *device,
 				  struct file *iommufd, u32 dev_id,
@@ -137,22 +139,24 @@ struct file *vfio_liveupdate_open(struct vfio_device *device,
 	df = vfio_allocate_device_file(device);
 	if (IS_ERR(df)) {
 		vfio_device_put_registration(device);
-		return ERR_CAST(df);
+		return ERR_PTR(-EAGAIN);
 	}
 	file = anon_inode_getfile_fmode("[vfio-device]", &vfio_device_fops, df,
 					O_RDWR, FMODE_PREAD | FMODE_PWRITE);
 	if (IS_ERR(file)) {
 		kfree(df);
 		vfio_device_put_registration(device);
-		return file;
+		return ERR_PTR(-EAGAIN);
 	}
 	/* The same address space for all mappings of the device's BARs */
 	file->f_mapping = device->inode->i_mapping;
 
 	/* From here on the reference and df go with the file */
 	ret = vfio_device_block_group(device);
-	if (ret)
+	if (ret) {
+		ret = -EAGAIN;
 		goto err_file;
+	}
 	mutex_lock(&device->dev_set->lock);
 	ret = vfio_liveupdate_bind(df, iommufd, dev_id, stop);
 	mutex_unlock(&device->dev_set->lock);

@@ -25,7 +25,7 @@ struct liveupdate_file_handler;
  * A driver that leaves iommu_ops->liveupdate NULL keeps nothing and every
  * request is refused with -EOPNOTSUPP. The core calls all of them in process
  * context and serialized by its own mutex, with the group mutex of the device
- * held where a device is given. The core owns @head of each record, the
+ * held where a device is given, but for @freeze_device. The core owns @head of each record, the
  * identity and the cross references; the driver fills its driver part.
  *
  * @driver: IOMMU_SER_DRIVER_*
@@ -44,9 +44,9 @@ struct liveupdate_file_handler;
  *	attached. @dev is the first device that uses it
  * @attach_restored: software only: make the driver's books say what the
  *	hardware already does for @dev; the hardware is not written
- * @block_record: clear the hardware entry of the device that @ser names, flush
- *	it and give its domain id back. For records whose device was not
- *	attached; the device is stopped when it can be found. Cannot fail
+ * @block_record: clear the hardware entry of the device that @ser names, and
+ *	flush it. For records whose device was not attached; the core has
+ *	cleared its bus mastering when it can be found. Cannot fail
  * @finish_unit: the last record of the unit is released: free what was only
  *	kept to shield the jump. Cannot fail
  */

@@ -13,22 +13,19 @@
  */
 #define pr_fmt(fmt) "liveupdate: " fmt
 
-#include <linux/cache.h>
-#include <linux/init.h>
 #include <linux/liveupdate_break.h>
+#include <linux/moduleparam.h>
 #include <linux/panic.h>
 #include <linux/printk.h>
 #include <linux/export.h>
 #include <linux/string.h>
 
-static char liveupdate_broken[64] __ro_after_init;
+static char liveupdate_broken[64];
 
-static int __init liveupdate_break_setup(char *str)
-{
-	strscpy(liveupdate_broken, str, sizeof(liveupdate_broken));
-	return 1;
-}
-__setup("liveupdate_break=", liveupdate_break_setup);
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX ""
+module_param_string(liveupdate_break, liveupdate_broken,
+		    sizeof(liveupdate_broken), 0);
 
 /**
  * liveupdate_break - Is this safety measure switched off for a test?

@@ -138,7 +138,7 @@ static void lu_hide_pages(const struct lu_tables *tables)
 	unsigned int i;
 
 	for (i = 0; i < tables->nr; i++)
-		if (!kho_folio_preserved(tables->pa[i], 0))
+		if (page_private(phys_to_page(tables->pa[i])) < LU_KHO_MARK)
 			lu_hide_page(tables->pa[i]);
 }
 
@@ -325,6 +325,22 @@ static void test_lu_preserve_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, lu_fake.unknown, 0);
 }
 
+/* What the ABI has no name for is refused before anything is preserved. */
+static void test_lu_unknown_feature(struct kunit *test)
+{
+	struct kunit_iommu_priv *priv = test->priv;
+	struct iommu_pt_ser ser;
+
+	kunit_activate_static_stub(test, iommu_pages_preserve,
+				   lu_fake_preserve);
+	lu_fake = (struct lu_fake){ .fail_at = UINT_MAX };
+	priv->common->features |= BIT(31);
+	KUNIT_EXPECT_EQ(test, priv->iommu->ops->preserve(priv->iommu, &ser),
+			-EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, lu_fake.calls, 0);
+	priv->common->features &= ~BIT(31);
+}
+
 /* A restore that has to be refused, and is, without a warning */
 static void lu_refused(struct kunit *test, const struct lu_tables *tables,
 		       const struct iommu_pt_ser *ser, const char *why)
@@ -450,10 +466,36 @@ static void test_lu_bad_entry(struct kunit *test)
 		lu_release_pages(&tables);
 }
 
+/* The base's suites switch on every feature, known to the format or not. */
+static int lu_kunit_init(struct kunit *test)
+{
+	unsigned int keep;
+	struct kunit_iommu_priv *priv;
+	int ret;
+
+	ret = pt_kunit_iommu_init(test);
+	if (ret)
+		return ret;
+	priv = test->priv;
+#if IS_ENABLED(CONFIG_DEBUG_GENERIC_PT)
+	keep = PT_ORIG_SUPPORTED_FEATURES;
+#else
+	keep = PT_SUPPORTED_FEATURES;
+#endif
+	/* Follows from the size, and no configuration here is large enough */
+	keep &= ~BIT(PT_FEAT_FULL_VA);
+	if (pt_top_range(priv->common).max_vasz_lg2 <
+	    priv->common->max_vasz_lg2)
+		keep |= BIT(PT_FEAT_DYNAMIC_TOP);
+	priv->common->features &= keep;
+	return 0;
+}
+
 static struct kunit_case lu_test_cases[] = {
 	KUNIT_CASE_FMT(test_lu_restore),
 	KUNIT_CASE_FMT(test_lu_empty),
 	KUNIT_CASE_FMT(test_lu_preserve_fails),
+	KUNIT_CASE_FMT(test_lu_unknown_feature),
 	KUNIT_CASE_FMT(test_lu_bad_record),
 	KUNIT_CASE_FMT(test_lu_bad_entry),
 	{},
@@ -461,7 +503,7 @@ static struct kunit_case lu_test_cases[] = {
 
 static struct kunit_suite NS(lu_suite) = {
 	.name = __stringify(NS(liveupdate)),
-	.init = pt_kunit_iommu_init,
+	.init = lu_kunit_init,
 	.exit = pt_kunit_iommu_exit,
 	.test_cases = lu_test_cases,
 };

@@ -42,8 +42,10 @@
  * struct intel_liveupdate_unit of the old kernel and its fields are
  * protected by the lock of the IOMMU core that is held around every operation;
  * the shutdown runs when nobody else does. In the new kernel the list of adopted
- * units is complete before the first device is probed; @dids is protected by the
- * xarray's own lock. Entries are read and cleared under iommu->lock.
+ * units is complete before the first device is probed; it is protected by
+ * intel_liveupdate_lock, and who looks into a unit holds the lock of the IOMMU
+ * core, so that it is not finished; @dids is protected by the xarray's own lock.
+ * Entries are read and cleared under iommu->lock.
  *
  * References are to the VT-d specification, revision 4.1.
  */
@@ -92,6 +94,7 @@ struct intel_liveupdate_unit {
 	struct list_head list;
 };
 
+static DEFINE_MUTEX(intel_liveupdate_lock);
 static LIST_HEAD(intel_liveupdate_units);
 
 static unsigned int ctx_half(struct intel_iommu *iommu, u8 bus, u8 devfn)
@@ -123,6 +126,14 @@ static u64 *ctx_entry(struct intel_iommu *iommu, u8 bus, u8 devfn)
 	if (sm_supported(iommu))
 		devfn &= 0x7f;
 	return table + devfn * ctx_words(iommu);
+}
+
+/* Scalable mode: entry 0 of the PASID table that a present entry leads to */
+static u64 *ctx_pasid0(const u64 *ctx)
+{
+	struct pasid_dir_entry *dir = phys_to_virt(ctx[0] & VTD_PAGE_MASK);
+
+	return (u64 *)get_pasid_table_from_pde(dir);
 }
 
 static u16 ctx_did(const u64 *ctx)
@@ -181,6 +192,10 @@ static int intel_preserve_unit(struct iommu_device *iommu_dev,
 	/* Register based invalidation cannot be done without a lock. */
 	if (!iommu->qi || iommu->copied_tables || iommu->drhd->ignored)
 		return -EOPNOTSUPP;
+	/* They are never passed through: firmware is blocked for that long. */
+	if (intel_liveupdate_has_rmrr(iommu))
+		pr_warn_once("%s: DMA to RMRRs is blocked during the kexec\n",
+			     iommu->name);
 
 	lu = kzalloc_obj(*lu);
 	if (!lu)
@@ -415,12 +430,15 @@ static bool entry_differs(struct intel_iommu *iommu,
 {
 	const u64 *ctx =
 		ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
+	const u64 *pasid0;
 
 	if (!ctx || memcmp(ctx, ser->vtd.ctx, ctx_words(iommu) * sizeof(*ctx)))
 		return true;
-	return ser->vtd.scalable &&
-	       memcmp(phys_to_virt(ser->vtd.pasid_table_pa), ser->vtd.pasid0,
-		      sizeof(ser->vtd.pasid0));
+	if (!ser->vtd.scalable)
+		return false;
+	pasid0 = ctx_pasid0(ctx);
+	return !pasid0 ||
+	       memcmp(pasid0, ser->vtd.pasid0, sizeof(ser->vtd.pasid0));
 }
 
 static int intel_freeze_device(struct device *dev,
@@ -473,6 +491,9 @@ static bool queue_on(struct intel_iommu *iommu)
 
 	if (ecap_smts(iommu->ecap))
 		iqa |= BIT_ULL(11) | BIT_ULL(0);
+	/* An error that nobody has handled would stop the queue at once. */
+	writel(DMA_FSTS_IQE | DMA_FSTS_ICE | DMA_FSTS_ITE,
+	       iommu->reg + DMAR_FSTS_REG);
 	writel(0, iommu->reg + DMAR_IQT_REG);
 	writeq(iqa, iommu->reg + DMAR_IQA_REG);
 
@@ -513,15 +534,19 @@ static bool invalidate_all(struct intel_iommu *iommu)
 {
 	struct qi_desc descs[4] = {};
 	unsigned int n = 0;
+	bool done;
 
 	descs[n++].qw0 = QI_CC_GRAN(DMA_CCMD_GLOBAL_INVL) | QI_CC_TYPE;
 	if (sm_supported(iommu))
 		descs[n++].qw0 = QI_PC_GRAN(QI_PC_GLOBAL) | QI_PC_TYPE;
 	qi_desc_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &descs[n++]);
-	descs[n++].qw0 = QI_IEC_TYPE;
+	if (ecap_ir_support(iommu->ecap))
+		descs[n++].qw0 = QI_IEC_TYPE;
 
-	return queue_off(iommu) && queue_on(iommu) &&
-	       queue_run(iommu, descs, n) && queue_off(iommu);
+	done = queue_off(iommu) && queue_on(iommu) &&
+	       queue_run(iommu, descs, n);
+	/* Off in any case: its completion is written to memory of this kernel. */
+	return queue_off(iommu) && done;
 }
 
 /* The word with the present bit goes first; the rest when nobody reads it. */
@@ -566,6 +591,8 @@ static void prune_interrupts(struct intel_iommu *iommu)
 	writel(DMA_FECTL_IM, iommu->reg + DMAR_FECTL_REG);
 	if (ecap_prs(iommu->ecap))
 		writel(DMA_FECTL_IM, iommu->reg + DMAR_PECTL_REG);
+	if (iommu->pmu)
+		writel(DMA_FECTL_IM, iommu->reg + DMAR_PERFINTRCTL_REG);
 #ifdef CONFIG_IRQ_REMAP
 	if (iommu->ir_table) {
 		memset(iommu->ir_table->base, 0, SZ_1M);
@@ -607,19 +634,21 @@ bool intel_liveupdate_shutdown(struct intel_iommu *iommu)
  * @iommu: the unit, its registers are mapped and its capabilities read
  *
  * The mode cannot change while translation is on (11.4.6, TTM), so the mode of
- * a live unit decides, whatever the command line says.
+ * a live unit decides, whatever the command line says. A unit that knows only
+ * one mode has no say.
  *
- * Context: Early boot.
+ * Context: Early boot; nothing is done for a unit that is plugged in later.
  */
 void intel_liveupdate_alloc_iommu(struct intel_iommu *iommu)
 {
-	if (!is_kho_boot() ||
+	if (!is_kho_boot() || intel_iommu_enabled ||
 	    !(readl(iommu->reg + DMAR_GSTS_REG) & DMA_GSTS_TES))
 		return;
 
 	iommu->flags |= VTD_FLAG_LIVE;
-	intel_iommu_sm =
-		!!(readq(iommu->reg + DMAR_RTADDR_REG) & DMA_RTADDR_SMT);
+	if (ecap_smts(iommu->ecap))
+		intel_iommu_sm = !!(readq(iommu->reg + DMAR_RTADDR_REG) &
+				    DMA_RTADDR_SMT);
 }
 
 /**
@@ -748,18 +777,6 @@ static int intel_reserve_did(struct intel_liveupdate_unit *lu, u16 did)
 	return ret;
 }
 
-static const struct iommu_device_ser *
-record_of(const struct iommu_unit_ser *unit, u16 rid)
-{
-	const struct iommu_device_ser *ser;
-	unsigned int n;
-
-	for (n = 0; (ser = iommu_liveupdate_incoming_device(unit, n)); n++)
-		if (ser->rid == rid)
-			return ser;
-	return NULL;
-}
-
 /* Afterwards the present entries are exactly those with a good record. */
 static void intel_scrub(struct intel_liveupdate_unit *lu)
 {
@@ -776,7 +793,7 @@ static void intel_scrub(struct intel_liveupdate_unit *lu)
 		}
 		if (!(ctx[0] & 1))
 			continue;
-		ser = record_of(lu->ser, rid);
+		ser = iommu_liveupdate_incoming_device(lu->ser, rid);
 		if (ser &&
 		    !memcmp(ctx, ser->vtd.ctx,
 			    ctx_words(iommu) * sizeof(*ctx)) &&
@@ -790,6 +807,20 @@ static void intel_scrub(struct intel_liveupdate_unit *lu)
 		WRITE_ONCE(ctx[0], 0);
 		__iommu_flush_cache(iommu, ctx, sizeof(*ctx));
 	}
+}
+
+/*
+ * Nobody knows what they do, and the default domain that they will be attached
+ * to may pass them through. No driver is bound yet.
+ */
+static void intel_stop_devices(struct intel_iommu *iommu)
+{
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev)
+		if (!pci_is_bridge(pdev) &&
+		    intel_liveupdate_lookup(&pdev->dev) == iommu)
+			pci_clear_master(pdev);
 }
 
 /**
@@ -827,7 +858,8 @@ bool intel_liveupdate_adopt(struct intel_iommu *iommu)
 	lu->ser = ser;
 	xa_init(&lu->dids);
 	intel_scrub(lu);
-	list_add_tail(&lu->list, &intel_liveupdate_units);
+	scoped_guard(mutex, &intel_liveupdate_lock)
+		list_add_tail(&lu->list, &intel_liveupdate_units);
 	pr_info("%s: took over the tables of the previous kernel\n",
 		iommu->name);
 	return true;
@@ -835,6 +867,7 @@ bool intel_liveupdate_adopt(struct intel_iommu *iommu)
 quarantine:
 	pr_err("%s: quarantined: all DMA behind it is blocked until drivers map again\n",
 	       iommu->name);
+	intel_stop_devices(iommu);
 	kfree(lu);
 	iommu->root_entry = NULL;
 	iommu->flags &= ~VTD_FLAG_LIVE;
@@ -846,6 +879,7 @@ intel_adopted_unit(struct intel_iommu *iommu)
 {
 	struct intel_liveupdate_unit *lu;
 
+	guard(mutex)(&intel_liveupdate_lock);
 	list_for_each_entry(lu, &intel_liveupdate_units, list)
 		if (lu->iommu == iommu)
 			return lu;
@@ -856,7 +890,7 @@ intel_adopted_unit(struct intel_iommu *iommu)
  * intel_liveupdate_adopted - Are the unit's tables those of the last kernel?
  * @iommu: the unit
  *
- * Context: Any.
+ * Context: Process context.
  * Return: true until its records are finished.
  */
 bool intel_liveupdate_adopted(struct intel_iommu *iommu)
@@ -876,25 +910,24 @@ bool intel_liveupdate_adopted(struct intel_iommu *iommu)
  */
 bool intel_liveupdate_adopt_pasid_table(struct device_domain_info *info)
 {
-	const struct iommu_device_ser *ser;
+	struct iommu_device_ser ser;
 	struct pasid_table *table;
 	u64 *ctx;
 
-	if (!intel_adopted_unit(info->iommu))
-		return false;
-	ser = iommu_liveupdate_record(info->dev);
-	if (!ser)
+	if (!intel_adopted_unit(info->iommu) ||
+	    !iommu_liveupdate_record(info->dev, &ser))
 		return false;
 	/* Cleared by the scrub? Then there is nothing to take over. */
 	ctx = ctx_entry(info->iommu, info->bus, info->devfn);
-	if (!ctx || !(ctx[0] & 1))
+	if (!ctx || !(ctx[0] & 1) ||
+	    (ctx[0] & VTD_PAGE_MASK) != ser.vtd.pasid_dir_pa)
 		return false;
 
 	table = kzalloc_obj(*table);
 	if (!table)
 		return false;
-	table->table = phys_to_virt(ser->vtd.pasid_dir_pa);
-	table->max_pasid = ser->vtd.max_pasid;
+	table->table = phys_to_virt(ser.vtd.pasid_dir_pa);
+	table->max_pasid = ser.vtd.max_pasid;
 	info->pasid_table = table;
 	return true;
 }
@@ -969,7 +1002,9 @@ static int intel_restore_domain(struct device *dev,
 		goto err_free;
 
 	domain->domain.pgsize_bitmap &= ser->pt.pgsize_bitmap;
-	ret = paging_domain_compatible(&domain->domain, dev);
+	ret = domain->domain.pgsize_bitmap ?
+		      paging_domain_compatible(&domain->domain, dev) :
+		      -EINVAL;
 	if (ret)
 		goto err_free;
 	*domainp = &domain->domain;
@@ -1073,6 +1108,7 @@ intel_unit_of_record(const struct iommu_unit_ser *ser)
 {
 	struct intel_liveupdate_unit *lu;
 
+	guard(mutex)(&intel_liveupdate_lock);
 	list_for_each_entry(lu, &intel_liveupdate_units, list)
 		if (lu->ser == ser)
 			return lu;
@@ -1081,7 +1117,10 @@ intel_unit_of_record(const struct iommu_unit_ser *ser)
 
 /*
  * In scalable mode the PASID entry is cleared and not the context entry, which
- * the driver may have taken over for the device already.
+ * the driver may have taken over for the device already, or have made itself
+ * after the scrub had cleared it. So what is cleared is what the hardware uses
+ * and not what the record names. The domain id may be that of another device:
+ * it stays reserved until the unit is finished.
  */
 static void intel_block_record(const struct iommu_unit_ser *unit,
 			       const struct iommu_device_ser *ser)
@@ -1097,8 +1136,8 @@ static void intel_block_record(const struct iommu_unit_ser *unit,
 
 	spin_lock(&iommu->lock);
 	entry = ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
-	if (entry && (entry[0] & 1) && ser->vtd.scalable)
-		entry = phys_to_virt(ser->vtd.pasid_table_pa);
+	if (entry && (entry[0] & 1) && sm_supported(iommu))
+		entry = ctx_pasid0(entry);
 	if (entry) {
 		WRITE_ONCE(entry[0], 0);
 		__iommu_flush_cache(iommu, entry, sizeof(*entry));
@@ -1109,8 +1148,6 @@ static void intel_block_record(const struct iommu_unit_ser *unit,
 	if (sm_supported(iommu))
 		qi_flush_pasid_cache(iommu, 0, QI_PC_GLOBAL, 0);
 	iommu->flush.flush_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH);
-	if (xa_erase(&lu->dids, ser->vtd.did))
-		ida_free(&iommu->domain_ida, ser->vtd.did);
 }
 
 static void intel_free_shield(u64 pa, unsigned int order, bool in_use)
@@ -1145,7 +1182,8 @@ static void intel_finish_unit(const struct iommu_unit_ser *ser)
 		ida_free(&lu->iommu->domain_ida, did);
 	xa_destroy(&lu->dids);
 	lu->iommu->flags &= ~VTD_FLAG_LIVE;
-	list_del(&lu->list);
+	scoped_guard(mutex, &intel_liveupdate_lock)
+		list_del(&lu->list);
 	kfree(lu);
 }
 

@@ -45,6 +45,7 @@ struct iommufd_lu_tables {
  * @error: 0, or why the records are refused
  * @hwpts_valid: the HWPT table is there, so that its domains can be abandoned
  *	even if something else is refused
+ * @retrieved: an iommufd was made of it, which refers to it until its finish
  */
 struct iommufd_lu_incoming {
 	struct list_head item;
@@ -56,6 +57,7 @@ struct iommufd_lu_incoming {
 	u32 nr_devices;
 	int error;
 	bool hwpts_valid;
+	bool retrieved;
 };
 
 /* liveupdate-ser.c, old kernel */

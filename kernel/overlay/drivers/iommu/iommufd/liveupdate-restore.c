@@ -820,6 +820,9 @@ int iommufd_lu_retrieve(struct liveupdate_file_op_args *args)
 	if (!r.in)
 		return -EAGAIN;
 	rc = r.in->error;
+	/* Two files of the session may claim to be the same thing */
+	if (!rc && r.in->retrieved)
+		rc = -EINVAL;
 	if (!rc)
 		rc = lu_create_file(&r);
 	if (rc)
@@ -837,6 +840,7 @@ int iommufd_lu_retrieve(struct liveupdate_file_op_args *args)
 		iommufd_object_finalize(r.ictx, &r.hwpts[i]->common.obj);
 	lu_free_arrays(&r);
 	r.ictx->lu.incoming = r.in;
+	r.in->retrieved = true;
 	args->file = r.file;
 	return 0;
 }
@@ -918,7 +922,8 @@ void iommufd_lu_finish(struct liveupdate_file_op_args *args)
 		pr_warn("iommufd: a live update left records that cannot be used\n");
 		liveupdate_session_leak(args->session);
 	}
-	if (!in)
+	/* It belongs to another file, which will be finished, too */
+	if (!in || in->retrieved != retrieved)
 		return;
 	for (i = 0; in->hwpts_valid && i < in->ser.nr_hwpts; i++)
 		iommu_liveupdate_finish_domain(in->t.hwpts[i].record,

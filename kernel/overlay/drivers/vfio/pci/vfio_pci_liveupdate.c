@@ -12,7 +12,8 @@
  *
  * Preserve has the iommufd, which must be in the session already, keep the
  * attachment, and the PCI core keep the path. The device may be used as before,
- * including interrupts, configuration writes and a reset by its user.
+ * including interrupts and configuration writes, but a reset by its user is
+ * refused: the IOMMU would have to block the device meanwhile.
  *
  * Freeze is the last moment. The gate, @lu_frozen, refuses whatever writes to
  * the device through the file; @lu_gate is held for read by everyone who may
@@ -51,6 +52,7 @@
 #include <linux/iommufd.h>
 #include <linux/iommufd_liveupdate.h>
 #include <linux/kexec_handover.h>
+#include <linux/kho_query.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
 #include <linux/pci_liveupdate.h>
@@ -73,6 +75,7 @@ struct vfio_pci_lu_file {
 };
 
 static const struct vfio_device_ops *vfio_pci_lu_ops;
+static bool vfio_pci_lu_registered;
 
 static struct vfio_pci_core_device *to_vdev(struct vfio_device *core_vdev)
 {
@@ -122,8 +125,7 @@ long vfio_pci_liveupdate_ioctl(struct vfio_device *core_vdev, unsigned int cmd,
 		return vfio_pci_core_ioctl(core_vdev, cmd, arg);
 	}
 
-	guard(rwsem_read)
-		(&vdev->lu_gate);
+	guard(rwsem_read)(&vdev->lu_gate);
 	if (vdev->lu_frozen)
 		return -EBUSY;
 	return vfio_pci_core_ioctl(core_vdev, cmd, arg);
@@ -144,8 +146,7 @@ int vfio_pci_liveupdate_feature(struct vfio_device *core_vdev, u32 flags,
 {
 	struct vfio_pci_core_device *vdev = to_vdev(core_vdev);
 
-	guard(rwsem_read)
-		(&vdev->lu_gate);
+	guard(rwsem_read)(&vdev->lu_gate);
 	if (vdev->lu_frozen)
 		return -EBUSY;
 	return vfio_pci_core_ioctl_feature(core_vdev, flags, arg, argsz);
@@ -167,8 +168,7 @@ ssize_t vfio_pci_liveupdate_write(struct vfio_device *core_vdev,
 {
 	struct vfio_pci_core_device *vdev = to_vdev(core_vdev);
 
-	guard(rwsem_read)
-		(&vdev->lu_gate);
+	guard(rwsem_read)(&vdev->lu_gate);
 	if (vdev->lu_frozen)
 		return -EBUSY;
 	return vfio_pci_core_write(core_vdev, buf, count, ppos);
@@ -177,8 +177,7 @@ EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_write);
 
 static void vfio_pci_lu_set_frozen(struct vfio_pci_core_device *vdev, bool on)
 {
-	guard(rwsem_write)
-		(&vdev->lu_gate);
+	guard(rwsem_write)(&vdev->lu_gate);
 	vdev->lu_frozen = on;
 }
 
@@ -211,8 +210,7 @@ static int vfio_pci_lu_refuse(struct vfio_pci_core_device *vdev)
 	if (vdev->irq_type == VFIO_PCI_INTX_IRQ_INDEX && !vdev->pci_2_3)
 		return -EOPNOTSUPP;
 
-	guard(rwsem_read)
-		(&vdev->memory_lock);
+	guard(rwsem_read)(&vdev->memory_lock);
 	if (vdev->pm_runtime_engaged || !list_empty(&vdev->dmabufs))
 		return -EBUSY;
 	return 0;
@@ -385,11 +383,12 @@ static void vfio_pci_lu_unsilence(struct vfio_pci_core_device *vdev,
 	if (vdev->irq_type != VFIO_PCI_MSI_IRQ_INDEX)
 		return;
 
-	guard(mutex)
-		(&vdev->igate);
+	guard(mutex)(&vdev->igate);
 	count = vfio_pci_lu_irq_count(vdev);
-	vfio_pci_set_irqs_ioctl(vdev, kick, VFIO_PCI_MSI_IRQ_INDEX, 0, count,
-				NULL);
+	/* With a count of 0 that would switch MSI off */
+	if (count)
+		vfio_pci_set_irqs_ioctl(vdev, kick, VFIO_PCI_MSI_IRQ_INDEX, 0,
+					count, NULL);
 }
 
 /* What the user sees; nobody changes it any more */
@@ -416,8 +415,7 @@ static void vfio_pci_lu_snapshot(struct vfio_pci_core_device *vdev,
 
 static int vfio_pci_lu_check_power(struct vfio_pci_core_device *vdev)
 {
-	guard(rwsem_read)
-		(&vdev->memory_lock);
+	guard(rwsem_read)(&vdev->memory_lock);
 	return vdev->pm_runtime_engaged ? -EBUSY : 0;
 }
 
@@ -464,11 +462,12 @@ static struct vfio_pci_ser *vfio_pci_lu_ser(u64 pa)
 {
 	struct vfio_pci_ser *ser;
 
-	if (!pa || !IS_ALIGNED(pa, PAGE_SIZE) || !pfn_valid(PHYS_PFN(pa)))
+	if (!pa || !kho_folio_preserved(pa, get_order(sizeof(*ser))))
 		return NULL;
 	ser = phys_to_virt(pa);
 	if (ser->magic != VFIO_PCI_SER_MAGIC || ser->size != sizeof(*ser) ||
-	    ser->flags & ~VFIO_PCI_SER_KNOWN ||
+	    ser->flags & ~VFIO_PCI_SER_KNOWN || ser->reserved0 ||
+	    memchr_inv(ser->reserved1, 0, sizeof(ser->reserved1)) ||
 	    (ser->config_size != PCI_CFG_SPACE_SIZE &&
 	     ser->config_size != PCI_CFG_SPACE_EXP_SIZE))
 		return NULL;
@@ -528,12 +527,14 @@ static void vfio_pci_lu_load_config(struct vfio_pci_core_device *vdev,
 	vdev->virq_disabled = !!(ser->flags & VFIO_PCI_SER_INTX_DISABLED);
 }
 
-/* The device with a reference on its registration, -EAGAIN when not yet bound */
+/* The device with a reference on its registration, -EAGAIN when not bound yet */
 static struct vfio_pci_core_device *vfio_pci_lu_find(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = NULL;
 
-	device_lock(&pdev->dev);
+	/* Whoever has the lock may be waiting for this device's user */
+	if (!device_trylock(&pdev->dev))
+		return ERR_PTR(-EAGAIN);
 	if (device_is_bound(&pdev->dev) && pdev->driver->liveupdate_compat &&
 	    !strcmp(pdev->driver->liveupdate_compat,
 		    VFIO_PCI_LIVEUPDATE_COMPATIBLE))
@@ -680,6 +681,7 @@ int vfio_pci_liveupdate_register(const struct vfio_device_ops *ops,
 	ret = pci_liveupdate_register(&vfio_pci_lu_handler);
 	if (ret)
 		liveupdate_unregister_file_handler(&vfio_pci_lu_handler);
+	vfio_pci_lu_registered = !ret;
 	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_register);
@@ -689,9 +691,10 @@ EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_register);
  */
 void vfio_pci_liveupdate_unregister(void)
 {
-	if (!liveupdate_enabled())
+	if (!vfio_pci_lu_registered)
 		return;
 	pci_liveupdate_unregister(&vfio_pci_lu_handler);
 	liveupdate_unregister_file_handler(&vfio_pci_lu_handler);
+	vfio_pci_lu_registered = false;
 }
 EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_unregister);
