@@ -24,7 +24,7 @@
  *
  * New kernel
  *
- * The FLB is parsed when the first IOMMU driver asks for it. The driver takes
+ * The FLB is parsed early, before IOMMU drivers come up. A driver takes
  * the tables of its units over without writing to them. When a kept device is
  * probed, its domain is rebuilt and the group is told that it already is
  * attached to it. The group is owned by a placeholder, so that neither a driver
@@ -118,9 +118,8 @@ struct iommu_liveupdate_incoming_unit {
 	const struct iommu_liveupdate_ops *ops;
 };
 
-/* New kernel. @loaded: the FLB was asked for, successfully or not. */
+/* New kernel */
 static struct {
-	bool loaded;
 	struct iommu_ser *root;
 	struct list_head units;
 	struct list_head domains;
@@ -738,15 +737,14 @@ static int iommu_liveupdate_flb_retrieve(struct liveupdate_flb_op_args *args)
 	return 0;
 }
 
-/* Reads the FLB once; later calls are free. */
-static void iommu_incoming_load(void)
+/*
+ * Reads the FLB before any IOMMU driver looks for its units: drivers do that with
+ * locks held that finishing the FLB, under the same lock, may need.
+ */
+static int __init iommu_incoming_load(void)
 {
 	void *obj;
 	int ret;
-
-	if (incoming.loaded)
-		return;
-	incoming.loaded = true;
 
 	ret = liveupdate_flb_get_incoming(&iommu_liveupdate_flb, &obj);
 	if (!ret)
@@ -754,7 +752,9 @@ static void iommu_incoming_load(void)
 	else if (ret != -ENOENT && ret != -ENODATA && ret != -EOPNOTSUPP)
 		pr_err("nothing of the previous kernel is taken over: %pe\n",
 		       ERR_PTR(ret));
+	return 0;
 }
+core_initcall(iommu_incoming_load);
 
 /**
  * iommu_liveupdate_incoming_unit - The record of a unit
@@ -770,8 +770,6 @@ iommu_liveupdate_incoming_unit(const struct iommu_liveupdate_ops *ops,
 {
 	struct iommu_liveupdate_incoming_unit *unit;
 	struct iommu_liveupdate_device *device;
-
-	iommu_incoming_load();
 
 	guard(mutex)(&iommu_liveupdate_lock);
 	list_for_each_entry(unit, &incoming.units, list) {
