@@ -24,9 +24,10 @@ test: ## every test; the last line is the verdict
 	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS)"
 	@tests/run
 
-test-long: ## what takes longest: the base's selftests on the unpatched base too
+test-long: ## every test and the long ones: sweeps, soaks, the base's selftests on the base
 	@scripts/doctor test
-	@FULL=1 tests/selftests/run
+	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS)"
+	@FULL=1 tests/run --long
 
 check: ## style and static analysis of every file; silent when clean
 	@scripts/doctor check

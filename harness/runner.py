@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from harness import commands, qemu, report, scenario
+from harness import commands, contract, qemu, report, scenario
 
 TESTS = os.path.join(scenario.TOP, 'tests')
 LOGS = os.path.join(scenario.BUILD, 'test')
@@ -100,6 +100,20 @@ class Session:
         for name in sorted(self.required - names):
             self.add(name, scenario.FAIL, 0.0, 'required, but there is no such test')
 
+    def contract(self, long_tests):
+        """Hold docs/contract.md against what was run."""
+        began = time.monotonic()
+        ran = {name: (result == scenario.PASS, os.path.join(folder, 'verdict.ktap') if folder
+                      else os.path.join(LOGS, f'{name}.log'))
+               for name, result, _, _, folder in self.rows}
+        try:
+            found = contract.objections(ran, long_tests)
+        except (OSError, contract.ContractError) as error:
+            found = [str(error)]
+        self.add('contract', scenario.FAIL if found else scenario.PASS,
+                 time.monotonic() - began, f'{len(found)} rows without proof' if found else '')
+        print(''.join(f'    {text}\n' for text in found), end='', flush=True)
+
     def scenarios(self, chosen, settings):
         """Run scenarios, one after the other."""
         for item in chosen:
@@ -117,6 +131,8 @@ def parser():
     options = argparse.ArgumentParser(prog='tests/run', description=__doc__)
     options.add_argument('name', nargs='*', help='only these tests (prefixes); default: all')
     options.add_argument('--list', action='store_true', help='list the tests and exit')
+    options.add_argument('--long', action='store_true',
+                         help='with the scenarios of make test-long')
     commands.common(options)
     options.add_argument('--patience', type=float, default=1.0, metavar='X',
                          help='multiply every time limit of a scenario')
@@ -133,7 +149,10 @@ def main(arguments):
         return not options.name or any(name.startswith(n) for n in options.name)
 
     programs = [row for row in scripts() if wanted(row[0])]
-    chosen = [s for n, s in scenario.load().items() if wanted(n)]
+    known = scenario.load()
+    long_tests = {n for n, s in known.items() if s.long}
+    chosen = [s for n, s in known.items()
+              if wanted(n) and (not s.long or options.long or options.name)]
     if options.list:
         print('\n'.join([row[0] for row in programs] + [s.name for s in chosen]))
         return 0
@@ -150,6 +169,7 @@ def main(arguments):
         session.scenarios(chosen, settings)
         if not options.name:
             session.missing()
+            session.contract(long_tests)
     except KeyboardInterrupt:
         print('tests: interrupted', file=sys.stderr)
         return 130

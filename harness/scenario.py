@@ -16,7 +16,7 @@ from harness.verdict import Verdict
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, 'build')
-KERNELS = ('old', 'new', 'debug', 'break', 'base', 'selftest', 'selftest-base')
+KERNELS = ('old', 'new', 'debug', 'base')
 PASS, FAIL, SKIP = 0, 1, 77
 FRAME_JUDGES = ('verdict', 'console', 'handover', 'frames', 'translation', 'faults',
                 'invalidation', 'config-writes', 'resets', 'mappings', 'sent-back',
@@ -50,6 +50,7 @@ class Scenario:
     check: object = None                    # function(run) -> list of objections
     tolerate: tuple = ()                    # console lines that may appear
     kept_until: str = 'finished'            # the sync that ends the time of the kept device
+    long: bool = False                      # only in `make test-long`, or when named
 
     def spoken(self):
         """Return the number of stages that speak on the verdict port."""
