@@ -80,6 +80,7 @@ long vmstat(const char *key);
 int make_memfd(const char *name, uint64_t size, void **map);
 void pattern_fill(void *mem, size_t len, uint64_t seed);
 size_t pattern_check(const void *mem, size_t len, uint64_t seed);
+int64_t physical_address(void *virt);
 void power_off(void) __attribute__((noreturn));
 
 /* kexec.c */
@@ -103,6 +104,7 @@ int test_abandon(unsigned int stage);
 int test_dma(unsigned int stage);
 int test_iommufd_basic(unsigned int stage);
 int test_memfd(unsigned int stage);
+int test_pasid(unsigned int stage);
 int test_plain_kexec(unsigned int stage);
 int test_plain_poweroff(unsigned int stage);
 int test_plain_reboot(unsigned int stage);

@@ -24,9 +24,13 @@ int iommufd_map_file(int fd, uint32_t ioas, int memfd, uint64_t start,
 		     uint64_t len, uint64_t iova, bool writeable);
 int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len);
 int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt);
+int iommufd_hwpt_alloc_pasid(int fd, uint32_t dev, uint32_t ioas,
+			     uint32_t *hwpt);
 int iommufd_destroy(int fd, uint32_t id);
 int iommufd_hw_info(int fd, uint32_t dev, uint64_t *caps);
 int iommufd_mark(int fd, uint32_t hwpt, uint64_t token, uint32_t flags);
+int iommufd_disposition(int fd, uint32_t dev, uint32_t pasid,
+			uint32_t disposition);
 int iommufd_objects(int fd, struct iommu_liveupdate_object *objects,
 		    uint32_t n, uint32_t *state);
 
@@ -35,6 +39,7 @@ int iommufd_objects(int fd, struct iommu_liveupdate_object *objects,
 
 int pci_find(unsigned int vendor, unsigned int device, unsigned int nth,
 	     char bdf[PCI_BDF_LEN]);
+unsigned int pci_id(const char *bdf, const char *attr);
 int pci_bind_vfio(const char *bdf);
 int pci_driver(const char *bdf, char *name, size_t len);
 int pci_config_read16(const char *bdf, unsigned int off);
@@ -47,8 +52,12 @@ int vfio_open(const char *bdf);
 int vfio_bind(int fd, int iommufd, uint32_t *dev_id);
 int vfio_attach(int fd, uint32_t pt_id);
 int vfio_detach(int fd);
+int vfio_attach_pasid(int fd, uint32_t pasid, uint32_t pt_id);
+int vfio_detach_pasid(int fd, uint32_t pasid);
 volatile uint32_t *vfio_map_bar0(int fd, size_t *len);
 int vfio_config_or16(int fd, unsigned int off, uint16_t bits);
+int vfio_bar0_read32(int fd, unsigned int off, uint32_t *val);
+int vfio_bar0_write32(int fd, unsigned int off, uint32_t val);
 
 /* e1000e.c */
 #define E1000E_VENDOR	0x8086

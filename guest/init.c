@@ -20,6 +20,7 @@ static const struct test tests[] = {
 	{ "dma", test_dma },
 	{ "iommufd-basic", test_iommufd_basic },
 	{ "memfd", test_memfd },
+	{ "pasid", test_pasid },
 	{ "plain-kexec", test_plain_kexec },
 	{ "plain-poweroff", test_plain_poweroff },
 	{ "plain-reboot", test_plain_reboot },

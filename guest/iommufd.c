@@ -64,6 +64,20 @@ int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt)
 	return rc;
 }
 
+/* One that can be attached to PASIDs, and beside them. */
+int iommufd_hwpt_alloc_pasid(int fd, uint32_t dev, uint32_t ioas,
+			     uint32_t *hwpt)
+{
+	struct iommu_hwpt_alloc arg = {
+		.size = sizeof(arg), .flags = IOMMU_HWPT_ALLOC_PASID,
+		.dev_id = dev, .pt_id = ioas,
+	};
+	int rc = sys_ioctl(fd, IOMMU_HWPT_ALLOC, &arg);
+
+	*hwpt = arg.out_hwpt_id;
+	return rc;
+}
+
 int iommufd_destroy(int fd, uint32_t id)
 {
 	struct iommu_destroy arg = { .size = sizeof(arg), .id = id };
@@ -88,6 +102,17 @@ int iommufd_mark(int fd, uint32_t hwpt, uint64_t token, uint32_t flags)
 	};
 
 	return sys_ioctl(fd, IOMMU_HWPT_LIVEUPDATE, &arg);
+}
+
+int iommufd_disposition(int fd, uint32_t dev, uint32_t pasid,
+			uint32_t disposition)
+{
+	struct iommu_device_liveupdate arg = {
+		.size = sizeof(arg), .dev_id = dev, .pasid = pasid,
+		.disposition = disposition,
+	};
+
+	return sys_ioctl(fd, IOMMU_DEVICE_LIVEUPDATE, &arg);
 }
 
 /* The number of objects there are, which may be more than @n. */

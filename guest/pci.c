@@ -14,7 +14,8 @@
 
 #define PCI_DEVICES	"/sys/bus/pci/devices"
 
-static unsigned int read_id(const char *bdf, const char *attr)
+/* A hexadecimal number sysfs tells: vendor, device, subsystem_device, ... */
+unsigned int pci_id(const char *bdf, const char *attr)
 {
 	char path[320], buf[32];
 
@@ -37,8 +38,8 @@ int pci_find(unsigned int vendor, unsigned int device, unsigned int nth,
 	for (i = 0; i < n; i++) {
 		const char *name = list[i]->d_name;
 
-		if (rc && name[0] != '.' && read_id(name, "vendor") == vendor &&
-		    read_id(name, "device") == device && !nth--) {
+		if (rc && name[0] != '.' && pci_id(name, "vendor") == vendor &&
+		    pci_id(name, "device") == device && !nth--) {
 			snprintf(bdf, PCI_BDF_LEN, "%.*s", PCI_BDF_LEN - 1,
 				 name);
 			rc = 0;

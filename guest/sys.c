@@ -139,6 +139,24 @@ size_t pattern_check(const void *mem, size_t len, uint64_t seed)
 	return wrong;
 }
 
+/* Where the page behind @virt is, for the host. */
+int64_t physical_address(void *virt)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	/* The page must be there to have an address. */
+	*(volatile uint32_t *)virt = 0;
+	n = pread(fd, &entry, sizeof(entry), (uintptr_t)virt / 4096 * 8);
+	close(fd);
+	if (n != sizeof(entry) || !(entry >> 63))
+		return -EIO;
+	return (entry & ((1ULL << 55) - 1)) * 4096;
+}
+
 void power_off(void)
 {
 	v_drain();

@@ -9,7 +9,6 @@
  * the device is set up once more, in the ordinary way and with other numbers.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "dma.h"
@@ -28,23 +27,6 @@ bool testdev_wanted(void *p)
 {
 	(void)p;
 	return opt_u64("testdev", 0);
-}
-
-static int64_t physical(void *virt)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	/* The page must be there to have an address. */
-	*(volatile uint32_t *)virt = 0;
-	n = pread(fd, &entry, sizeof(entry), (uintptr_t)virt / PAGE * 8);
-	close(fd);
-	if (n != sizeof(entry) || !(entry >> 63))
-		return -EIO;
-	return (entry & ((1ULL << 55) - 1)) * PAGE;
 }
 
 static int attach(int memfd, uint64_t off, uint64_t iova)
@@ -81,7 +63,7 @@ static int attach(int memfd, uint64_t off, uint64_t iova)
 int testdev_old(void *p)
 {
 	struct dma *d = p;
-	int64_t pa = physical((uint8_t *)d->mem + OFF_CANARY);
+	int64_t pa = physical_address((uint8_t *)d->mem + OFF_CANARY);
 
 	if (pa < 0)
 		return v_error(pa, "the physical address");
@@ -99,7 +81,7 @@ int testdev_new(void *p)
 	page_fd = make_memfd("testdev", PAGE, &mem);
 	if (page_fd < 0)
 		return v_error(page_fd, "memfd");
-	pa = physical(mem);
+	pa = physical_address(mem);
 	if (pa < 0)
 		return v_error(pa, "the physical address");
 	v_info("testdev_iova2", "%#llx", NEW_IOVA);

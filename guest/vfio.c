@@ -62,6 +62,26 @@ int vfio_detach(int fd)
 	return sys_ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg);
 }
 
+int vfio_attach_pasid(int fd, uint32_t pasid, uint32_t pt_id)
+{
+	struct vfio_device_attach_iommufd_pt arg = {
+		.argsz = sizeof(arg), .flags = VFIO_DEVICE_ATTACH_PASID,
+		.pt_id = pt_id, .pasid = pasid,
+	};
+
+	return sys_ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &arg);
+}
+
+int vfio_detach_pasid(int fd, uint32_t pasid)
+{
+	struct vfio_device_detach_iommufd_pt arg = {
+		.argsz = sizeof(arg), .flags = VFIO_DEVICE_DETACH_PASID,
+		.pasid = pasid,
+	};
+
+	return sys_ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg);
+}
+
 static int region(int fd, unsigned int index, struct vfio_region_info *info)
 {
 	memset(info, 0, sizeof(*info));
@@ -95,6 +115,33 @@ int vfio_config_or16(int fd, unsigned int off, uint16_t bits)
 	if (pread(fd, &val, sizeof(val), info.offset + off) != sizeof(val))
 		return -EIO;
 	val |= bits;
+	if (pwrite(fd, &val, sizeof(val), info.offset + off) != sizeof(val))
+		return -EIO;
+	return 0;
+}
+
+/* A register of BAR 0, without a mapping of it. */
+int vfio_bar0_read32(int fd, unsigned int off, uint32_t *val)
+{
+	struct vfio_region_info info;
+	int rc;
+
+	rc = region(fd, VFIO_PCI_BAR0_REGION_INDEX, &info);
+	if (rc)
+		return rc;
+	if (pread(fd, val, sizeof(*val), info.offset + off) != sizeof(*val))
+		return -EIO;
+	return 0;
+}
+
+int vfio_bar0_write32(int fd, unsigned int off, uint32_t val)
+{
+	struct vfio_region_info info;
+	int rc;
+
+	rc = region(fd, VFIO_PCI_BAR0_REGION_INDEX, &info);
+	if (rc)
+		return rc;
 	if (pwrite(fd, &val, sizeof(val), info.offset + off) != sizeof(val))
 		return -EIO;
 	return 0;

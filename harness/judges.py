@@ -158,7 +158,7 @@ def faults(run):
     if begin is None:
         return [Missing('nothing was preserved')]
     window = trace.within(run.events, begin - SLACK, end)
-    seen = trace.faults(window, [run.bdf])
+    seen = trace.faults(window, run.kept)
     run.figures['dma_faults'] = len(seen)
     found = [f'unreadable trace line: {t}' for t in trace.unreadable_faults(window)[:3]]
     burnt = sum(e.name == 'e1000e_rx_null_descriptor' for e in window)
@@ -230,11 +230,12 @@ def mappings(run):
             continue
         if not dump['translation']:
             found.append(f'{label}: translation is off')
-        different = walker.differences(before, dump, run.bdf)
-        found += [f'{label}: {text}' for text in different[:3]]
-    kept = before['requesters'].get(run.bdf, {})
-    run.figures['mappings'] = len(kept.get('leaves', []))
-    if not kept.get('leaves'):
+        for bdf in run.kept:
+            different = walker.differences(before, dump, bdf)
+            found += [f'{label}: {text}' for text in different[:3]]
+    kept = [before['requesters'].get(bdf, {}).get('leaves') for bdf in run.kept]
+    run.figures['mappings'] = sum(len(leaves or ()) for leaves in kept)
+    if not all(kept):
         found.append(Missing('the device has no mappings'))
     return found
 

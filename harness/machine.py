@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
+from harness import vfiouser
 from harness.ports import Lines, PortError, Qmp, Qtest, connect
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +43,8 @@ class Spec:
     iommu: str = 'legacy'           # legacy, scalable-ss, scalable-fs, none
     topology: str = 'root'          # root, rp (behind a root port), none (no test NIC)
     testdev: bool = False
+    devices: tuple = ()             # vfiouser.Endpoint, served by a thread of ours
+    unit: dict = field(default_factory=dict)    # more options of the VT-d unit
     accel: str = 'tcg'
     console: str = 'file'           # file, or stdio for an interactive machine
     extra: list = field(default_factory=list)
@@ -62,15 +65,17 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def iommu_option(qemu, kind):
-    """Return the -device argument for one kind of VT-d unit."""
-    option = 'intel-iommu,intremap=on,caching-mode=off'
-    if kind == 'legacy':
-        return option
-    option += f',{qemu.scalable_option()}=on'
-    if 'aw-bits' in qemu.options('intel-iommu'):
-        option += ',aw-bits=48'
-    return option + (',fsts=on' if kind == 'scalable-fs' else '')
+def iommu_option(qemu, kind, more=None):
+    """Return the -device argument for one kind of VT-d unit; more overrides options."""
+    options = {'intremap': 'on', 'caching-mode': 'off'}
+    if kind != 'legacy':
+        options[qemu.scalable_option()] = 'on'
+        if 'aw-bits' in qemu.options('intel-iommu'):
+            options['aw-bits'] = '48'
+    if kind == 'scalable-fs':
+        options['fsts'] = 'on'
+    options.update(more or {})
+    return ','.join(['intel-iommu', *(f'{name}={value}' for name, value in options.items())])
 
 
 class Machine:
@@ -81,7 +86,7 @@ class Machine:
         self.spec = spec
         self.folder = folder
         self.process = None
-        self.qmp = self.qtest = self.verdict = None
+        self.qmp = self.qtest = self.verdict = self.server = None
         os.makedirs(folder, exist_ok=True)
         self.sockets = tempfile.mkdtemp(prefix='ferry-')
 
@@ -120,10 +125,12 @@ class Machine:
                 else 'q35', '-accel', spec.accel, '-cpu', 'max', '-smp', str(spec.smp),
                 '-m', spec.memory, '-no-reboot']
         if spec.iommu != 'none':
-            argv += ['-device', iommu_option(self.qemu, spec.iommu)]
+            argv += ['-device', iommu_option(self.qemu, spec.iommu, spec.unit)]
         argv += self._nic() + self._serial()
         if spec.testdev:
             argv += ['-device', 'iommu-testdev,bus=pcie.0,addr=06.0']
+        for endpoint in spec.devices:
+            argv += vfiouser.arguments(endpoint, self.socket(endpoint.name))
         if spec.console == 'file':
             argv += ['-qmp', f'unix:{self.socket("qmp")},server=on,wait=off', '-S',
                      '-qtest', f'unix:{self.socket("qtest")},server=on,wait=off',
@@ -146,6 +153,9 @@ class Machine:
         """Start the machine; with sockets, it waits for go()."""
         argv = self.command()
         self._write_script(argv)
+        if self.spec.devices:
+            self.server = vfiouser.Server(self.spec.devices, self.socket)
+            self.server.start()
         interactive = self.spec.console == 'stdio'
         with open(self.path('qemu.err'), 'wb') as errors:
             # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
@@ -189,6 +199,9 @@ class Machine:
 
     def ending(self):
         """Return why the machine ended: guest-shutdown, guest-reset, ... or None."""
+        until = time.monotonic() + 5            # the event may still have to be read
+        while self.qmp and not self.qmp.event('SHUTDOWN') and time.monotonic() < until:
+            time.sleep(0.02)
         event = self.qmp.event('SHUTDOWN') if self.qmp else None
         return event.get('reason') if event else None
 
@@ -200,6 +213,10 @@ class Machine:
             else:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        if self.server:
+            self.server.stop()
+            for device in self.server.devices.values():
+                device.save(self.path(f'{device.endpoint.name}.log'))
         for port in (self.verdict, self.qtest and self.qtest.lines, self.qmp and self.qmp.lines):
             if port:
                 port.close()

@@ -91,3 +91,21 @@ class Sampler:
             for sample in self.samples:
                 writer.writerow(['' if v is None else int(v) if isinstance(v, bool) else v
                                  for v in sample])
+
+
+class Watcher(Sampler):
+    """Samples of the entries of several requesters in turn, where there is no test NIC."""
+
+    def __init__(self, qtest, bdfs):
+        super().__init__(qtest, None)
+        self.bdfs = bdfs
+
+    def _read_bar(self):
+        return 0
+
+    def once(self):
+        """Take one sample of one requester."""
+        now = time.time()
+        bdf = self.bdfs[len(self.samples) % len(self.bdfs)]
+        state = walker.Unit(self.qtest).glance(bdf)
+        return (now, None, None, True, state.translation, state.passthrough, state.present)

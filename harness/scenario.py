@@ -35,6 +35,8 @@ class Scenario:
     iommu: str = 'legacy'
     topology: str = 'root'
     testdev: bool = False
+    devices: tuple = ()                     # vfiouser.Endpoint
+    unit: dict = field(default_factory=dict)    # more options of the VT-d unit
     memory: str = '1G'
     smp: int = 2
     append: str = ''
@@ -119,6 +121,17 @@ class Run:
         """Where the test NIC is."""
         return machine.nic_bdf(self.scenario.topology)
 
+    @property
+    def watched(self):
+        """The requesters whose mappings are read: the test NIC and the devices of our own."""
+        return [bdf for bdf in (self.bdf, *(d.bdf for d in self.scenario.devices)) if bdf]
+
+    @property
+    def kept(self):
+        """Those of the watched requesters that are kept over the kexec."""
+        left = {d.bdf for d in self.scenario.devices if not d.kept}
+        return [bdf for bdf in self.watched if bdf not in left]
+
     def object_to(self, judge, text):
         """Record an objection."""
         self.objections.setdefault(judge, []).append(text)
@@ -131,6 +144,7 @@ class Run:
         needs += {'scalable-ss': ['scalable-mode'],
                   'scalable-fs': ['scalable-mode', 'first-stage']}.get(self.scenario.iommu, [])
         needs += ['device:iommu-testdev'] if self.scenario.testdev else []
+        needs += ['device:vfio-user-pci'] if self.scenario.devices else []
         return next(filter(None, (self.qemu.missing(n) for n in needs)), None)
 
     def _prepare(self):
@@ -153,6 +167,7 @@ class Run:
             kernel=images[0], initrd=initrd, append=command_line(self.scenario, self.nonce),
             smp=self.scenario.smp, memory=self.scenario.memory, iommu=self.scenario.iommu,
             topology=self.scenario.topology, testdev=self.scenario.testdev,
+            devices=self.scenario.devices, unit=self.scenario.unit,
             accel=self.settings.get('accel', 'tcg'), extra=self.settings.get('extra', []))
 
     # -- the run -------------------------------------------------------------------------------
@@ -238,11 +253,16 @@ class Run:
         self.source.start()
 
     def _at_preserved(self):
-        qtest = self.machine.qtest
-        roles = [(self.bdf, 'endpoint')]
-        roles += [(b, 'bridge') for b in machine.bridge_bdfs(self.scenario.topology)]
-        self.functions = [cfgwrites.Function(b, role, qtest.config(b)) for b, role in roles]
+        self.look_at_path()
         self.dump('before')
+
+    def look_at_path(self):
+        """Remember the config space of every function on the path, as it is now."""
+        qtest = self.machine.qtest
+        roles = [(b, 'endpoint') for b in self.kept]
+        roles += [(b, 'bridge') for b in machine.bridge_bdfs(self.scenario.topology)]
+        roles += [(d.port, 'bridge') for d in self.scenario.devices if d.port and d.kept]
+        self.functions = [cfgwrites.Function(b, role, qtest.config(b)) for b, role in roles]
 
     def _at_booted(self):
         self.dump('after')
@@ -266,7 +286,7 @@ class Run:
         if self.scenario.iommu == 'none':
             return
         try:
-            self.dumps[label] = walker.Unit(self.machine.qtest).dump([self.bdf])
+            self.dumps[label] = walker.Unit(self.machine.qtest).dump(self.watched)
         except (walker.WalkError, PortError) as error:
             self.dumps[label] = {'error': str(error), 'requesters': {}}
         with open(os.path.join(self.folder, f'walk-{label}.json'), 'w', encoding='utf-8') as out:

@@ -9,6 +9,7 @@ NEW_FORMAT = re.compile(r'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+)Z (\w+) ?(.*)')
 FAULT = re.compile(r'sid (?:0x)?([0-9a-f]+) fault (\d+) addr 0x([0-9a-f]+) write (\d)')
 CONFIG = re.compile(r'(\S+) ([0-9a-f]{2}:[0-9a-f]{2}\.\d) @0x([0-9a-f]+) <- 0x([0-9a-f]+)')
 RESET = re.compile(r'obj=\S+\((e1000e|pcie-root-port)\)')
+DESCRIPTOR = re.compile(r'.* type (device\S*) high 0x[0-9a-f]+ low 0x([0-9a-f]+)')
 INVALIDATIONS = ('vtd_inv_desc_cc', 'vtd_inv_desc_iotlb', 'vtd_inv_desc_pasid_cache')
 CHATTER = ('vtd_inv_desc_wait', 'vtd_inv_desc_iec')
 
@@ -138,6 +139,19 @@ def invalidation_order(events, scalable):
         if event.name.startswith('vtd_inv_desc') and not event.name.startswith(CHATTER):
             problems.append(f'{event.name} while queued invalidation was off')
     return problems
+
+
+def device_tlb_flushed(events, bdf):
+    """Tell whether a device was told to forget its translations, before invalidation went off."""
+    off = [n for n, e in enumerate(events)
+           if e.name == 'vtd_inv_qi_enable' and e.text.endswith('0')]
+    wanted = source_id(bdf)
+    for event in events[:off[-1]] if off else events:
+        match = DESCRIPTOR.match(event.text) if event.name == 'vtd_inv_desc' else None
+        shift = 32 if match and match[1] == 'device' else 16     # with a PASID it is elsewhere
+        if match and int(match[2], 16) >> shift & 0xffff == wanted:
+            return True
+    return False
 
 
 def config_writes(events):

@@ -3,7 +3,8 @@
 
 Root table -> context table -> (PASID directory -> PASID table entry) -> page table, legacy and
 scalable mode, second and first stage. A dump holds for each requester its mode, domain id and
-every mapping; two dumps are compared modulo the accessed and dirty bits, which hardware sets.
+every mapping, and the same for each PASID whose entry is present; two dumps are compared modulo
+the accessed and dirty bits, which hardware sets.
 """
 import struct
 from dataclasses import asdict, dataclass, field
@@ -34,10 +35,9 @@ class Glance:
 
 
 @dataclass
-class Requester:
-    """One present context (and PASID) entry with all its mappings."""
+class Space:
+    """One address space: what a context entry or a PASID entry points to."""
 
-    bdf: str
     mode: str                   # legacy, second-stage, first-stage, pass-through, blocked
     did: int = 0
     top: int = 0
@@ -45,6 +45,15 @@ class Requester:
     entry: list = field(default_factory=list)
     tables: list = field(default_factory=list)
     leaves: list = field(default_factory=list)      # [iova, pa, size, perm, entry without A/D]
+
+
+@dataclass
+class Requester(Space):
+    """One present context entry, with its address space without a PASID and those of PASIDs."""
+
+    bdf: str = ''
+    context: list = field(default_factory=list)
+    pasids: dict = field(default_factory=dict)      # PASID (not 0) -> Space
 
 
 def devfn(bdf):
@@ -65,6 +74,7 @@ class Unit:
     def __init__(self, memory, base=BASE):
         self.memory = memory
         self.base = base
+        self.walked = {}            # (mode, top, levels) -> Space, while a dump is made
 
     def _words(self, address, count):
         data = self.memory.read(address, count * 8)
@@ -113,69 +123,98 @@ class Unit:
         state.passthrough = state.present and entry[0] >> 6 & 7 == 4
         return state
 
-    def _walk(self, requester, table, level, iova, kind):
-        if table in requester.tables or len(requester.tables) > LIMIT:
-            raise WalkError(f'{requester.bdf}: table {table:#x} is used twice')
-        requester.tables.append(table)
+    def _walk(self, space, table, level, iova, kind):
+        if table in space.tables or len(space.tables) > LIMIT:
+            raise WalkError(f'table {table:#x} is used twice')
+        space.tables.append(table)
         for index, entry in enumerate(self._words(table, 512)):
             if not entry & kind['present']:
                 continue
             shift = 12 + 9 * (level - 1)
             here = iova | index << shift
             if level > 1 and not entry & 0x80:
-                self._walk(requester, entry & ADDRESS, level - 1, here, kind)
+                self._walk(space, entry & ADDRESS, level - 1, here, kind)
                 continue
             size = 1 << shift
             if level > 3:
-                raise WalkError(f'{requester.bdf}: large page at level {level}')
-            requester.leaves.append([here, entry & ADDRESS & ~(size - 1), size,
-                                     entry & kind['perm'], entry & ~kind['ad']])
+                raise WalkError(f'large page at level {level}')
+            space.leaves.append([here, entry & ADDRESS & ~(size - 1), size,
+                                 entry & kind['perm'], entry & ~kind['ad']])
+
+    def _fill(self, space, pointer, levels, deep):
+        """Read what the top of a page table leads to; tables that are shared are read once."""
+        space.top, space.levels = pointer & ADDRESS, levels
+        if not 3 <= levels <= 5:
+            raise WalkError(f'{levels} levels')
+        if not deep:
+            return
+        key = (space.mode, space.top, levels)
+        if key not in self.walked:
+            fresh = Space(space.mode)
+            self._walk(fresh, space.top, levels, 0,
+                       FIRST_STAGE if space.mode == 'first-stage' else SECOND_STAGE)
+            self.walked[key] = fresh
+        space.tables, space.leaves = self.walked[key].tables, self.walked[key].leaves
+
+    def _legacy(self, found, deep):
+        context = found.context
+        found.did = context[1] >> 8 & 0xffff
+        found.mode = 'pass-through' if context[0] >> 2 & 3 == 2 else 'legacy'
+        if found.mode == 'legacy':
+            self._fill(found, context[0], (context[1] & 7) + 2, deep)
+
+    def _scalable(self, space, entry, deep):
+        """Read what a present PASID entry says."""
+        space.entry = entry
+        space.did = entry[1] & 0xffff
+        kind = entry[0] >> 6 & 7
+        if kind not in (1, 2, 4):
+            raise WalkError(f'translation type {kind}')
+        space.mode = {1: 'first-stage', 2: 'second-stage', 4: 'pass-through'}[kind]
+        if kind == 1:
+            self._fill(space, entry[2], 4 + (entry[2] >> 2 & 3), deep)
+        elif kind == 2:
+            self._fill(space, entry[0], (entry[0] >> 2 & 7) + 2, deep)
+
+    def _present_pasids(self, context):
+        """Return {PASID: entry} of every entry that is present, of every table."""
+        directory = self._words(context[0] & ADDRESS, 1 << (context[0] >> 9 & 7) + 7)
+        found = {}
+        for index, pointer in enumerate(directory):
+            if not pointer & 1:
+                continue
+            words = self._words(pointer & ADDRESS, 512)
+            found.update({index << 6 | at >> 3: words[at:at + 8]
+                          for at in range(0, 512, 8) if words[at] & 1})
+        return found
 
     def requester(self, bus, number, root, deep=True):
-        """Return the Requester of a present entry, or None; not deep: without its mappings."""
+        """Return the Requester of a present entry, or None; not deep: without mappings, PASIDs."""
         context = self._context(bus, number, root)
         if not context or not context[0] & 1:
             return None
-        found = Requester(name(bus, number), 'blocked', entry=context)
-        walk = self._table if deep else self._top
-        if not root[1]:
-            found.did = context[1] >> 8 & 0xffff
-            kind = context[0] >> 2 & 3
-            walk(found, 'pass-through' if kind == 2 else 'legacy', context[0],
-                 (context[1] & 7) + 2, SECOND_STAGE)
-            return found
-        entry = self._pasid(context, NO_PASID)
-        if not entry or not entry[0] & 1:
-            return found
-        found.entry = context + entry
-        found.did = entry[1] & 0xffff
-        kind = entry[0] >> 6 & 7
-        if kind == 1:
-            walk(found, 'first-stage', entry[2], 4 + (entry[2] >> 2 & 3), FIRST_STAGE)
-        elif kind == 2:
-            walk(found, 'second-stage', entry[0], (entry[0] >> 2 & 7) + 2, SECOND_STAGE)
-        elif kind == 4:
-            found.mode = 'pass-through'
-        else:
-            raise WalkError(f'{found.bdf}: translation type {kind}')
+        found = Requester('blocked', bdf=name(bus, number), context=context)
+        where = found.bdf
+        try:
+            if not root[1]:
+                self._legacy(found, deep)
+                return found
+            entry = self._pasid(context, NO_PASID)
+            if entry and entry[0] & 1:
+                self._scalable(found, entry, deep)
+            for pasid, words in self._present_pasids(context).items() if deep else ():
+                where = f'{found.bdf} PASID {pasid}'
+                if pasid != NO_PASID:
+                    found.pasids[pasid] = Space('')
+                    self._scalable(found.pasids[pasid], words, deep)
+        except WalkError as error:
+            raise WalkError(f'{where}: {error}') from error
         return found
-
-    @staticmethod
-    def _top(found, mode, pointer, levels, _kind):
-        found.mode = mode
-        if mode != 'pass-through':
-            found.top, found.levels = pointer & ADDRESS, levels
-            if not 3 <= levels <= 5:
-                raise WalkError(f'{found.bdf}: {levels} levels')
-
-    def _table(self, found, mode, pointer, levels, kind):
-        self._top(found, mode, pointer, levels, kind)
-        if found.levels:
-            self._walk(found, found.top, levels, 0, kind)
 
     def dump(self, deep=None):
         """Return everything as plain data; deep limits which requesters' mappings are read."""
         root = self.root()
+        self.walked = {}
         found = [self.requester(bus, number, root, not deep or name(bus, number) in deep)
                  for bus, number in self._present(root)]
         return {'translation': self.translating(), 'root': root[0], 'scalable': root[1],
@@ -202,14 +241,43 @@ def differences(before, after, bdf):
     old, new = before['requesters'].get(bdf), after['requesters'].get(bdf)
     if old is None or new is None:
         return [f'{bdf}: no entry {"before" if old is None else "after"}']
-    found = [f'{bdf}: {key} {old[key]!r} became {new[key]!r}'
+    found = space_differences(old, new, bdf)
+    sides = [side.get('pasids', {}) for side in (old, new)]
+    for pasid in sorted(set(sides[0]) | set(sides[1])):
+        one, two = (side.get(pasid) for side in sides)
+        where = f'{bdf} PASID {pasid}'
+        if one is None or two is None:
+            found.append(f'{where}: no entry {"before" if one is None else "after"}')
+            continue
+        found += space_differences(one, two, where)
+        if one['entry'] != two['entry']:
+            found.append(f'{where}: entry {words(one)} became {words(two)}')
+    return found
+
+
+def space_differences(old, new, where):
+    """Return what differs between two address spaces."""
+    found = [f'{where}: {key} {old[key]!r} became {new[key]!r}'
              for key in ('mode', 'levels', 'did', 'top') if old[key] != new[key]]
     leaves = [{leaf[0]: leaf for leaf in side['leaves']} for side in (old, new)]
     for iova in sorted(set(leaves[0]) | set(leaves[1])):
         one, two = leaves[0].get(iova), leaves[1].get(iova)
         if one != two:
-            found.append(f'{bdf}: iova {iova:#x}: {show(one)} became {show(two)}')
+            found.append(f'{where}: iova {iova:#x}: {show(one)} became {show(two)}')
     return found
+
+
+def translate(space, iova):
+    """Return the physical address an address space leads to, or None."""
+    for start, physical, size, _, _ in space['leaves']:
+        if start <= iova < start + size:
+            return physical + iova - start
+    return None
+
+
+def words(space):
+    """Return the words of an entry in readable form."""
+    return '/'.join(f'{word:x}' for word in space['entry'])
 
 
 def show(leaf):

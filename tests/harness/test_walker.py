@@ -199,5 +199,141 @@ class Mutation(unittest.TestCase):
         self.assertTrue(self.differs(before, other))
 
 
+PASID_TABLE, OTHER_TABLE, OTHER_TOP = 0x5000, 0x6000, 0x20000
+PRESENT = (1, 63, 77, 4000, 8191)           # in four tables; the last entry there is
+
+
+def pasid_entry(mode, did, top):
+    """Return the words of a PASID entry."""
+    if mode == 'first-stage':
+        return 1 << 6 | 1, did, top
+    return top | 2 << 6 | 2 << 2 | 1, did, 0
+
+
+def pasid_machine(mode):
+    """Return memory whose requester has PASIDs in several tables, on two page tables."""
+    memory = machine(mode)
+    memory.put(CONTEXT, DIRECTORY | 1, 0, 0, 0)         # 128 directory entries: 13 bits
+    for number, pasid in enumerate(PRESENT):
+        table = PASIDS if pasid < 64 else PASID_TABLE + 0x1000 * (pasid >> 6)
+        memory.put(DIRECTORY + 8 * (pasid >> 6), table | 1)
+        top = OTHER_TOP if number % 2 else TOP
+        memory.put(table + 64 * (pasid & 63), *pasid_entry(mode, 20 + number, top))
+    memory.put(OTHER_TOP, (OTHER_TOP + 0x1000) | 7)
+    memory.put(OTHER_TOP + 0x1000, (OTHER_TOP + 0x2000) | 7)
+    memory.put(OTHER_TOP + 0x2000, (OTHER_TOP + 0x3000) | 7)
+    memory.put(OTHER_TOP + 0x3000, 0x70000000 | 7)
+    return memory
+
+
+def where_is(pasid):
+    """Return the address of a PASID's entry in pasid_machine()."""
+    table = PASIDS if pasid < 64 else PASID_TABLE + 0x1000 * (pasid >> 6)
+    return table + 64 * (pasid & 63)
+
+
+class Pasids(unittest.TestCase):
+    """Every PASID entry is found, and everything that differs in one is noticed."""
+
+    modes = ('second-stage', 'first-stage')
+
+    def setUp(self):
+        self.cases = [(mode, pasid_machine(mode)) for mode in self.modes]
+
+    def objections(self, before, memory):
+        """Return the differences between a dump and a walk of changed memory."""
+        return walker.differences(before, walker.Unit(memory).dump(), BDF)
+
+    def test_all_are_found(self):
+        """PASIDs of every table, with their mode, domain id, page table and mappings."""
+        for mode, memory in self.cases:
+            found = walker.Unit(memory).dump()['requesters'][BDF]
+            self.assertEqual(tuple(found['pasids']), PRESENT)
+            for number, space in enumerate(found['pasids'].values()):
+                top = OTHER_TOP if number % 2 else TOP
+                self.assertEqual((space['mode'], space['did'], space['top'], space['levels']),
+                                 (mode, 20 + number, top, 4))
+                wanted = {0: 0x70000000} if number % 2 else {IOVA: 0x50000000}
+                for iova, physical in wanted.items():
+                    self.assertEqual(walker.translate(space, iova + 5), physical + 5)
+            self.assertEqual(found['did'], 5)
+            self.assertIsNone(walker.translate(found['pasids'][63], IOVA))
+
+    def test_size_of_the_directory(self):
+        """What the directory's size excludes is not read."""
+        for mode, memory in self.cases:
+            beyond = memory.copy()
+            beyond.put(DIRECTORY + 8 * 128, PASIDS | 1)
+            before = walker.Unit(memory).dump()
+            self.assertEqual(self.objections(before, beyond), [], mode)
+            beyond.put(CONTEXT, DIRECTORY | 1 << 9 | 1)
+            self.assertTrue(self.objections(before, beyond), mode)
+
+    def test_without_no_pasid(self):
+        """A requester whose PASID 0 is not present still has the others."""
+        for mode, memory in self.cases:
+            memory.put(PASIDS, 0)
+            found = walker.Unit(memory).dump()['requesters'][BDF]
+            self.assertEqual((found['mode'], len(found['pasids'])), ('blocked', 5), mode)
+
+    def test_one_more_one_less(self):
+        """An entry that appears, an entry or a whole table that disappears."""
+        for mode, memory in self.cases:
+            before = walker.Unit(memory).dump()
+            self.assertEqual(self.objections(before, memory.copy()), [])
+            for pasid in (2, 78, 8190):
+                more = memory.copy()
+                more.put(where_is(pasid), *pasid_entry(mode, 9, TOP))
+                self.assertEqual(self.objections(before, more),
+                                 [f'{BDF} PASID {pasid}: no entry before'])
+            for pasid in PRESENT:
+                less = memory.copy()
+                less.put(where_is(pasid), 0)
+                self.assertEqual(self.objections(before, less),
+                                 [f'{BDF} PASID {pasid}: no entry after'])
+            gone = memory.copy()
+            gone.put(DIRECTORY + 8 * (4000 >> 6), 0)
+            self.assertEqual(self.objections(before, gone),
+                             [f'{BDF} PASID 4000: no entry after'])
+
+    def test_every_bit_of_an_entry(self):
+        """Present, mode, address width, domain id, page table and all other bits."""
+        for mode, memory in self.cases:
+            before = walker.Unit(memory).dump()
+            for address in (where_is(77), where_is(8191)):
+                for bit in range(3 * 64):
+                    changed = memory.copy()
+                    word = address + bit // 64 * 8
+                    changed.put(word, changed.words[word] ^ 1 << bit % 64)
+                    with self.subTest(mode=mode, address=hex(address), bit=bit):
+                        try:
+                            found = self.objections(before, changed)
+                        except walker.WalkError as error:
+                            found = [str(error)]
+                        self.assertTrue(found)
+
+    def test_mappings_of_a_pasid(self):
+        """A mapping that only PASIDs have: changed; accessed and dirty bits do not count."""
+        for mode, memory in self.cases:
+            before = walker.Unit(memory).dump()
+            leaf = OTHER_TOP + 0x3000
+            memory.put(leaf, memory.words[leaf] | Mutation.ignored[mode])
+            self.assertEqual(self.objections(before, memory), [])
+            memory.put(leaf, 0x70001000 | 7)
+            self.assertEqual(len(self.objections(before, memory)), 2)
+
+    def test_shared_tables_are_read_once(self):
+        """Sixty-four PASIDs on one page table cost one walk."""
+        for mode, memory in self.cases:
+            for pasid in range(1, 64):
+                memory.put(where_is(pasid), *pasid_entry(mode, 7, TOP))
+            reads = []
+            read = memory.read
+            memory.read = lambda at, size, real=read, log=reads: log.append(at) or real(at, size)
+            found = walker.Unit(memory).dump()['requesters'][BDF]
+            self.assertEqual(len(found['pasids']), 66)
+            self.assertEqual(reads.count(TOP), 1, mode)
+
+
 if __name__ == '__main__':
     unittest.main()
