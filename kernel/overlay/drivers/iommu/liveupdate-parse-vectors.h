@@ -75,7 +75,7 @@ static inline void vec_head(struct iommu_record_ser *head, u16 type, u16 driver)
 {
 	head->type = type;
 	head->driver = driver;
-	head->version = 1;
+	head->version = IOMMU_RECORD_VERSION_MIN;
 	head->size = IOMMU_SER_SLOT_SIZE;
 }
 
@@ -201,7 +201,7 @@ static inline void vec_build(struct vec_image *image)
 
 	memset(image, 0, sizeof(*image));
 	root->magic = IOMMU_SER_MAGIC;
-	root->version = IOMMU_SER_VERSION;
+	root->version = IOMMU_SER_VERSION_MIN;
 	root->size = sizeof(*root);
 	root->first_chunk_pa = VEC_CHUNK0_PA;
 	root->nr_chunks = 2;
@@ -299,9 +299,12 @@ static const struct vec_change vec_chain_changes[] = {
 	VEC_R(magic, 0, -EINVAL),
 	VEC_R(magic, IOMMU_SER_MAGIC + 1, -EINVAL),
 	VEC_R(version, 0, -EOPNOTSUPP),
-	VEC_R(version, 2, -EOPNOTSUPP),
+	VEC_R(version, IOMMU_SER_VERSION + 1, -EOPNOTSUPP),
 	VEC_R(size, 0, -EINVAL),
-	VEC_R(size, 65, -EINVAL),
+	VEC_R(size, 63, -EINVAL),
+	VEC_R(size, VEC_PAGE + 1, -EINVAL),
+	VEC_R(required, 1, -EOPNOTSUPP),
+	VEC_R(required, 0x80000000, -EOPNOTSUPP),
 	VEC_R(first_chunk_pa, 0, -EINVAL),
 	VEC_R(first_chunk_pa, VEC_CHUNK0_PA + 8, -EINVAL),
 	VEC_R(first_chunk_pa, VEC_ROOT_PA, -EINVAL),
@@ -315,7 +318,7 @@ static const struct vec_change vec_chain_changes[] = {
 	VEC_R(nr_chunks, IOMMU_SER_MAX_CHUNKS + 1, -EINVAL),
 	VEC_R(nr_chunks, 0xffffffff, -EINVAL),
 	VEC_R(reserved[0], 1, -EINVAL),
-	VEC_R(reserved[8], 0x80000000, -EINVAL),
+	VEC_R(reserved[6], 0x80000000, -EINVAL),
 	VEC_C(0, next_pa, 0),
 	VEC_C(0, next_pa, VEC_CHUNK0_PA),
 	VEC_C(0, next_pa, VEC_ROOT_PA),
@@ -347,9 +350,9 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_H(DEVICE_LEGACY_B, driver, 0xffff, -EOPNOTSUPP),
 	VEC_H(DEVICE_LEGACY_B, driver, IOMMU_SER_DRIVER_MOCK, -EINVAL),
 	VEC_H(DOMAIN_MOCK, version, 0, -EINVAL),
-	VEC_H(DOMAIN_MOCK, version, 2, -EOPNOTSUPP),
-	VEC_H(UNIT_LEGACY, version, 2, -EOPNOTSUPP),
-	VEC_H(DEVICE_LEGACY_B, version, 2, -EOPNOTSUPP),
+	VEC_H(DOMAIN_MOCK, version, IOMMU_RECORD_VERSION + 1, -EOPNOTSUPP),
+	VEC_H(UNIT_LEGACY, version, IOMMU_RECORD_VERSION + 1, -EOPNOTSUPP),
+	VEC_H(DEVICE_LEGACY_B, version, IOMMU_RECORD_VERSION + 1, -EOPNOTSUPP),
 	VEC_H(UNIT_LEGACY, size, 0, -EINVAL),
 	VEC_H(UNIT_LEGACY, size, 151, -EINVAL),
 	VEC_H(UNIT_LEGACY, size, 257, -EINVAL),

@@ -222,7 +222,8 @@ static const struct iommu_record_ser *record_at(struct iommu_parse *p, u32 slot)
 
 static bool version_known(const struct iommu_record_ser *rec)
 {
-	return rec->version == 1;
+	return rec->version >= IOMMU_RECORD_VERSION_MIN &&
+	       rec->version <= IOMMU_RECORD_VERSION;
 }
 
 /* The record in @slot if it is of @type and can be read at all, or NULL */
@@ -237,11 +238,17 @@ static int check_root(const struct iommu_ser *root, struct subject *s)
 {
 	if (root->magic != IOMMU_SER_MAGIC)
 		return refuse(s, "magic", "wrong", root->magic);
-	if (root->version != IOMMU_SER_VERSION)
+	if (root->version < IOMMU_SER_VERSION_MIN ||
+	    root->version > IOMMU_SER_VERSION)
 		return unsupported(s, "version", root->version);
-	if (root->size != sizeof(*root))
+	if (root->size < sizeof(*root) ||
+	    root->size > BIT_ULL(IOMMU_SER_PAGE_SIZE_LG2))
 		return refuse(s, "size", "wrong", root->size);
-	if (!all_zero(root->reserved, sizeof(root->reserved)))
+	if (root->required)
+		return unsupported(s, "required", root->required);
+	/* An optional flag may give a meaning to bytes that had none. */
+	if (!root->optional &&
+	    !all_zero(root->reserved, sizeof(root->reserved)))
 		return refuse(s, "reserved", "not 0", 0);
 	if (root->nr_chunks > IOMMU_SER_MAX_CHUNKS)
 		return refuse(s, "nr_chunks", "too many", root->nr_chunks);
@@ -254,8 +261,8 @@ static int check_root(const struct iommu_ser *root, struct subject *s)
  * @root_pa: physical address of the root, as handed over
  * @p: filled, on failure only for iommu_parse_reason()
  *
- * Return: 0; -EOPNOTSUPP for a version that is not known; -EINVAL for anything
- * else that is wrong, after which no record can be believed.
+ * Return: 0; -EOPNOTSUPP for a version or required flag that is not known;
+ * -EINVAL for anything else that is wrong, after which no record can be believed.
  */
 int iommu_liveupdate_parse_root(const struct iommu_parse_mem *mem, u64 root_pa,
 				struct iommu_parse *p)
@@ -304,7 +311,7 @@ int iommu_liveupdate_parse_root(const struct iommu_parse_mem *mem, u64 root_pa,
 	return 0;
 }
 
-/* Bytes that version 1 of a record has a meaning for */
+/* Bytes of a record that have a meaning in every version that is read */
 static unsigned int known_size(const struct iommu_record_ser *rec)
 {
 	bool vtd = rec->driver == IOMMU_SER_DRIVER_VTD;

@@ -201,7 +201,7 @@ again:
 				continue;
 			rec->type = type;
 			rec->driver = driver;
-			rec->version = IOMMU_SER_VERSION;
+			rec->version = IOMMU_RECORD_VERSION;
 			rec->size = IOMMU_SER_SLOT_SIZE;
 			*slot = chunk->ser->index * IOMMU_SER_SLOTS_PER_CHUNK +
 				n;

@@ -67,6 +67,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "liveupdate-ser.h"
 #include "pci.h"
 
 /* What this kernel knows about what the last one handed over */
@@ -598,26 +599,6 @@ bool pci_liveupdate_no_recovery(struct pci_dev *dev)
 
 /* ---- New kernel: the records ---- */
 
-static int pci_lu_check(const struct pci_dev_ser *ser)
-{
-	bool bridge = ser->flags & PCI_DEV_SER_BRIDGE;
-	bool endpoint = ser->flags & PCI_DEV_SER_ENDPOINT;
-
-	if (ser->flags & ~PCI_DEV_SER_KNOWN || bridge == endpoint)
-		return -EINVAL;
-	if (!ser->refcount || ser->domain > U16_MAX)
-		return -EINVAL;
-	if (ser->hdr_type !=
-	    (bridge ? PCI_HEADER_TYPE_BRIDGE : PCI_HEADER_TYPE_NORMAL))
-		return -EINVAL;
-	if (strnlen(ser->compat, sizeof(ser->compat)) == sizeof(ser->compat) ||
-	    strnlen(ser->driver, sizeof(ser->driver)) == sizeof(ser->driver))
-		return -EINVAL;
-	if (endpoint && (ser->refcount != 1 || !ser->compat[0]))
-		return -EINVAL;
-	return 0;
-}
-
 /* The record of a function in the new kernel, or NULL */
 static struct pci_lu_record *pci_lu_find_at(u32 domain, u16 bdf)
 {
@@ -642,15 +623,18 @@ static int pci_lu_copy_chunk(struct pci_chunk_ser *chunk)
 	struct pci_lu_record *rec;
 	struct pci_dev_ser *ser;
 	unsigned int i;
+	int ret;
 
 	for (i = 0; i < PCI_SER_SLOTS_PER_CHUNK; i++) {
 		ser = pci_lu_slot(chunk, i);
 		if (!ser->flags)
 			continue;
-		if (pci_lu_check(ser) ||
-		    pci_lu_find_at(ser->domain, ser->bdf)) {
-			pr_err("record %u of chunk %u is damaged\n", i,
-			       chunk->index);
+		ret = pci_ser_check(ser);
+		if (!ret && pci_lu_find_at(ser->domain, ser->bdf))
+			ret = -EEXIST;
+		if (ret) {
+			pr_err("record %u of chunk %u cannot be used: %pe\n", i,
+			       chunk->index, ERR_PTR(ret));
 			pci_lu_damaged = true;
 			continue;
 		}
@@ -666,14 +650,13 @@ static int pci_lu_copy_chunk(struct pci_chunk_ser *chunk)
 static struct pci_chunk_ser *pci_lu_check_chunk(u64 pa, u32 index)
 {
 	struct pci_chunk_ser *chunk;
+	int ret;
 
-	if (!pa || !kho_folio_preserved(pa, 0))
-		return NULL;
+	if (!pa || index >= PCI_SER_MAX_CHUNKS || !kho_folio_preserved(pa, 0))
+		return ERR_PTR(-EINVAL);
 	chunk = phys_to_virt(pa);
-	if (chunk->magic != PCI_SER_MAGIC ||
-	    chunk->version != PCI_SER_VERSION || chunk->index != index)
-		return NULL;
-	return chunk;
+	ret = pci_ser_check_chunk(chunk, index);
+	return ret ? ERR_PTR(ret) : chunk;
 }
 
 static void pci_lu_free_records(void)
@@ -698,10 +681,7 @@ static int pci_lu_flb_retrieve(struct liveupdate_flb_op_args *args)
 	guard(mutex)(&pci_lu_mutex);
 	do {
 		chunk = pci_lu_check_chunk(pa, index++);
-		if (chunk && index <= PCI_SER_MAX_CHUNKS)
-			ret = pci_lu_copy_chunk(chunk);
-		else
-			ret = -EINVAL;
+		ret = IS_ERR(chunk) ? PTR_ERR(chunk) : pci_lu_copy_chunk(chunk);
 	} while (!ret && (pa = chunk->next_pa));
 
 	if (!ret && pci_lu_damaged && list_empty(&pci_lu_records))

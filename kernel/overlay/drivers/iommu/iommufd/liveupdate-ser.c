@@ -277,6 +277,13 @@ static void *lu_chain_copy(u64 pa, u32 nr, u64 bytes)
 	return copy;
 }
 
+/* Bytes that have no meaning are 0, unless a newer kernel gave them one */
+static bool lu_unused(const struct iommufd_lu_incoming *in, const void *bytes,
+		      size_t size)
+{
+	return in->ser.optional || !memchr_inv(bytes, 0, size);
+}
+
 static int lu_read_root(struct iommufd_lu_incoming *in)
 {
 	const struct iommufd_ser *ser = &in->ser;
@@ -287,9 +294,13 @@ static int lu_read_root(struct iommufd_lu_incoming *in)
 	if (!kho_folio_preserved(in->pa, 0))
 		return -EINVAL;
 	in->ser = *(struct iommufd_ser *)phys_to_virt(in->pa);
-	if (ser->magic != IOMMUFD_SER_MAGIC ||
-	    ser->version != IOMMUFD_SER_VERSION || ser->size != sizeof(*ser) ||
-	    ser->flags || memchr_inv(ser->reserved, 0, sizeof(ser->reserved)) ||
+	if (ser->magic != IOMMUFD_SER_MAGIC)
+		return -EINVAL;
+	if (ser->version < IOMMUFD_SER_VERSION_MIN ||
+	    ser->version > IOMMUFD_SER_VERSION || ser->required)
+		return -EOPNOTSUPP;
+	if (ser->size < sizeof(*ser) || ser->size > IOMMUFD_SER_CHUNK_SIZE ||
+	    !lu_unused(in, ser->reserved, sizeof(ser->reserved)) ||
 	    ser->account_mode > IOMMUFD_SER_ACCOUNT_MM ||
 	    ser->next_sw_msi > 64 ||
 	    ser->data_chunks > IOMMUFD_SER_MAX_CHUNKS ||
@@ -302,8 +313,10 @@ static int lu_read_root(struct iommufd_lu_incoming *in)
 			return -EINVAL;
 		bytes += (u64)list[i].nr * list[i].size;
 	}
-	if (!ser->nr_hwpts || !ser->nr_ioas || bytes != ser->data_bytes ||
-	    ser->data_chunks != DIV_ROUND_UP_ULL(bytes, IOMMUFD_SER_CHUNK_DATA))
+	if (!ser->nr_hwpts || !ser->nr_ioas || bytes > ser->data_bytes ||
+	    (bytes != ser->data_bytes && !ser->optional) ||
+	    ser->data_chunks !=
+		    DIV_ROUND_UP_ULL(ser->data_bytes, IOMMUFD_SER_CHUNK_DATA))
 		return -EINVAL;
 	return 0;
 }
@@ -338,15 +351,17 @@ static int lu_check_pages(const struct iommufd_lu_incoming *in)
 	u32 i;
 
 	for (i = 0; i < in->ser.nr_memfds; i++)
-		if (in->t.memfds[i].reserved)
+		if (!lu_unused(in, &in->t.memfds[i].reserved, sizeof(u64)))
 			return -EINVAL;
 
 	for (i = 0; i < in->ser.nr_pages; i++) {
 		const struct iommufd_pages_ser *p = &in->t.pages[i];
 		u64 end;
 
-		if (p->memfd >= in->ser.nr_memfds || p->reserved ||
-		    p->flags & ~IOMMUFD_PAGES_SER_KNOWN ||
+		if (p->flags & ~IOMMUFD_PAGES_SER_KNOWN)
+			return -EOPNOTSUPP;
+		if (p->memfd >= in->ser.nr_memfds ||
+		    !lu_unused(in, &p->reserved, sizeof(p->reserved)) ||
 		    p->account_mode > IOMMUFD_SER_ACCOUNT_MM || !p->length ||
 		    !PAGE_ALIGNED(p->start) || !PAGE_ALIGNED(p->length) ||
 		    check_add_overflow(p->start, p->length, &end) ||
@@ -367,8 +382,9 @@ static int lu_check_areas(const struct iommufd_lu_incoming *in, u32 first,
 		const struct iommufd_pages_ser *p;
 		u64 last, last_byte;
 
-		if (a->pages >= in->ser.nr_pages || !a->length || !a->prot ||
-		    a->prot & ~IOMMUFD_AREA_SER_KNOWN)
+		if (a->prot & ~IOMMUFD_AREA_SER_KNOWN)
+			return -EOPNOTSUPP;
+		if (a->pages >= in->ser.nr_pages || !a->length || !a->prot)
 			return -EINVAL;
 		p = &in->t.pages[a->pages];
 		if (check_add_overflow(a->iova, a->length - 1, &last) ||
@@ -418,8 +434,9 @@ static int lu_check_ioas(const struct iommufd_lu_incoming *in)
 	for (i = 0; i < in->ser.nr_ioas; i++) {
 		const struct iommufd_ioas_ser *s = &in->t.ioas[i];
 
+		if (s->flags & ~IOMMUFD_IOAS_SER_KNOWN)
+			return -EOPNOTSUPP;
 		if (!lu_id_valid(s->id) || s->id <= id ||
-		    s->flags & ~IOMMUFD_IOAS_SER_KNOWN ||
 		    s->nr_allowed > in->ser.nr_allowed - allowed ||
 		    s->nr_areas > in->ser.nr_areas - areas)
 			return -EINVAL;
@@ -499,9 +516,9 @@ static int lu_check_sw_msi(const struct iommufd_lu_incoming *in, u64 *ids)
 		u64 iova;
 
 		if (m->id >= in->ser.next_sw_msi || *ids & BIT_ULL(m->id) ||
-		    m->reserved || !PAGE_ALIGNED(m->msi_pa) ||
-		    !PAGE_ALIGNED(m->start) || !PAGE_ALIGNED(m->offset) ||
-		    m->offset > INT_MAX ||
+		    !lu_unused(in, &m->reserved, sizeof(m->reserved)) ||
+		    !PAGE_ALIGNED(m->msi_pa) || !PAGE_ALIGNED(m->start) ||
+		    !PAGE_ALIGNED(m->offset) || m->offset > INT_MAX ||
 		    check_add_overflow(m->start, m->offset, &iova))
 			return -EINVAL;
 		*ids |= BIT_ULL(m->id);
@@ -523,8 +540,9 @@ static int lu_check_hwpts(const struct iommufd_lu_incoming *in)
 		const struct iommufd_hwpt_ser *h = &in->t.hwpts[i];
 
 		/* That ids are unique over all types shows when they are taken */
-		if (!lu_id_valid(h->id) || h->id <= id ||
-		    h->flags & ~IOMMUFD_HWPT_SER_KNOWN || h->sw_msi & ~sw_msi ||
+		if (h->flags & ~IOMMUFD_HWPT_SER_KNOWN)
+			return -EOPNOTSUPP;
+		if (!lu_id_valid(h->id) || h->id <= id || h->sw_msi & ~sw_msi ||
 		    iommufd_lu_find_ioas(in, h->ioas_id) == U32_MAX)
 			return -EINVAL;
 		id = h->id;
@@ -535,7 +553,10 @@ static int lu_check_hwpts(const struct iommufd_lu_incoming *in)
 static int lu_check_device(const struct iommufd_lu_incoming *in,
 			   const struct iommufd_device_ser *d)
 {
-	if (!lu_id_valid(d->dev_id) || d->flags || d->reserved ||
+	if (d->flags)
+		return -EOPNOTSUPP;
+	if (!lu_id_valid(d->dev_id) ||
+	    !lu_unused(in, &d->reserved, sizeof(d->reserved)) ||
 	    iommufd_lu_find_hwpt(in, d->hwpt_id) == U32_MAX || !d->name[0] ||
 	    strnlen(d->name, sizeof(d->name)) == sizeof(d->name))
 		return -EINVAL;
@@ -565,8 +586,11 @@ static int lu_read_devices(struct iommufd_lu_incoming *in)
 			if (!from->dev_id)
 				continue;
 			rc = lu_check_device(in, from);
-			if (rc)
-				return rc;
+			if (rc) {
+				pr_warn("iommufd: record of device %u cannot be used: %pe\n",
+					from->dev_id, ERR_PTR(rc));
+				continue;
+			}
 			memmove(to++, from, sizeof(*to));
 			in->nr_devices++;
 		}

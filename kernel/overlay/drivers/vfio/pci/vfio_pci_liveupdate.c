@@ -61,6 +61,7 @@
 #include "../liveupdate.h"
 #include "../vfio.h"
 #include "vfio_pci_liveupdate.h"
+#include "vfio_pci_liveupdate_ser.h"
 #include "vfio_pci_priv.h"
 
 MODULE_IMPORT_NS("IOMMUFD");
@@ -73,6 +74,8 @@ struct vfio_pci_lu_file {
 	u16 msix;
 	bool virq_disabled;
 };
+
+static_assert(PAGE_SIZE << VFIO_PCI_SER_ORDER == VFIO_PCI_SER_MAX_SIZE);
 
 static const struct vfio_device_ops *vfio_pci_lu_ops;
 static bool vfio_pci_lu_registered;
@@ -238,6 +241,7 @@ static int vfio_pci_lu_keep(struct vfio_pci_core_device *vdev,
 	}
 
 	ser->magic = VFIO_PCI_SER_MAGIC;
+	ser->version = VFIO_PCI_SER_VERSION;
 	ser->size = sizeof(*ser);
 	ser->domain = pci_domain_nr(pdev->bus);
 	ser->bdf = pci_dev_id(pdev);
@@ -263,7 +267,7 @@ static int vfio_pci_lu_preserve(struct liveupdate_file_op_args *args)
 	lu = kzalloc_obj(*lu);
 	if (!lu)
 		return -ENOMEM;
-	lu->ser = kho_alloc_preserve(sizeof(*lu->ser));
+	lu->ser = kho_alloc_preserve(VFIO_PCI_SER_MAX_SIZE);
 	if (IS_ERR(lu->ser)) {
 		ret = PTR_ERR(lu->ser);
 		goto err_free;
@@ -458,20 +462,15 @@ static void vfio_pci_lu_unfreeze(struct liveupdate_file_op_args *args)
 
 /* ---- New kernel ---- */
 
+/* The record at @pa, or NULL; only which device it is about can be believed */
 static struct vfio_pci_ser *vfio_pci_lu_ser(u64 pa)
 {
 	struct vfio_pci_ser *ser;
 
-	if (!pa || !kho_folio_preserved(pa, get_order(sizeof(*ser))))
+	if (!pa || !kho_folio_preserved(pa, VFIO_PCI_SER_ORDER))
 		return NULL;
 	ser = phys_to_virt(pa);
-	if (ser->magic != VFIO_PCI_SER_MAGIC || ser->size != sizeof(*ser) ||
-	    ser->flags & ~VFIO_PCI_SER_KNOWN || ser->reserved0 ||
-	    memchr_inv(ser->reserved1, 0, sizeof(ser->reserved1)) ||
-	    (ser->config_size != PCI_CFG_SPACE_SIZE &&
-	     ser->config_size != PCI_CFG_SPACE_EXP_SIZE))
-		return NULL;
-	return ser;
+	return ser->magic == VFIO_PCI_SER_MAGIC ? ser : NULL;
 }
 
 /**
@@ -577,8 +576,9 @@ static int vfio_pci_lu_retrieve(struct liveupdate_file_op_args *args)
 	int ret;
 
 	ser = vfio_pci_lu_ser(args->serialized_data);
-	if (!ser)
-		return -EINVAL;
+	ret = ser ? vfio_pci_ser_check(ser) : -EINVAL;
+	if (ret)
+		return ret;
 	pdev = pci_liveupdate_get_incoming(ser->domain, ser->bdf,
 					   VFIO_PCI_LIVEUPDATE_COMPATIBLE);
 	if (IS_ERR(pdev))

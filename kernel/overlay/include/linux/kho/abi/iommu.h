@@ -34,7 +34,9 @@
  * Every record starts with &struct iommu_record_ser. A reader accepts a range
  * of versions, ignores bits of @optional that it does not know and refuses the
  * record on a bit of @required that it does not know. A refused device or
- * domain costs that device; only a refused unit costs the unit.
+ * domain costs that device; only a refused unit costs the unit. The same holds
+ * for the root; when it is refused nothing can be believed. Bytes that have no
+ * meaning are 0, except that a bit of @optional may give them one.
  *
  * Ownership: the old kernel owns and may rewrite all of it until the jump. From
  * the jump on it is read only. The new kernel validates it once, with the parser in
@@ -46,7 +48,12 @@
 #define IOMMU_LIVEUPDATE_FLB_COMPATIBLE "iommu-v1"
 
 #define IOMMU_SER_MAGIC 0x31554c4d4d4f49ULL /* "IOMMLU1" */
+/* Root and chain: the version that is written, and the oldest that is read */
 #define IOMMU_SER_VERSION 1
+#define IOMMU_SER_VERSION_MIN 1
+/* Records: the same */
+#define IOMMU_RECORD_VERSION 1
+#define IOMMU_RECORD_VERSION_MIN 1
 
 #define IOMMU_SER_CHUNK_SIZE 4096
 #define IOMMU_SER_SLOT_SIZE 256
@@ -109,9 +116,11 @@ static_assert(sizeof(struct iommu_chunk_ser) +
  * struct iommu_ser - The root
  * @magic: %IOMMU_SER_MAGIC
  * @version: %IOMMU_SER_VERSION
- * @size: sizeof(struct iommu_ser)
+ * @size: bytes of the root that carry meaning, at most one page
  * @first_chunk_pa: physical address of the first chunk, 0 when there is none
  * @nr_chunks: number of chunks in the chain
+ * @required: flags that a reader must know
+ * @optional: flags that a reader may ignore
  * @reserved: 0
  */
 struct iommu_ser {
@@ -120,7 +129,9 @@ struct iommu_ser {
 	u32 size;
 	u64 first_chunk_pa;
 	u32 nr_chunks;
-	u32 reserved[9];
+	u32 required;
+	u32 optional;
+	u32 reserved[7];
 } __packed;
 static_assert(sizeof(struct iommu_ser) == 64);
 

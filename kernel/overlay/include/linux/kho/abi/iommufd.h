@@ -38,9 +38,13 @@
  * addresses, those that end in _pa, name the chunks; every chunk and the root are
  * KHO folios of order 0.
  *
- * A reader accepts the version it knows, refuses unknown flag bits, and refuses
- * the whole file when anything does not fit. Then the records of its domains are
- * abandoned by the finish of the file.
+ * A reader accepts a range of versions, ignores bits of @optional of the root
+ * that it does not know, and refuses the whole file on an unknown bit of @required
+ * or when anything does not fit. Flags of a table's entries are required ones. An
+ * entry of the device chain with an unknown flag costs that device. A bit of
+ * @optional may give a meaning to reserved fields and to bytes that follow the
+ * last table. Of a file that is refused the records of its domains are abandoned
+ * by its finish.
  *
  * Ownership: the old kernel writes it when the file is preserved and when one of
  * its devices is, until the jump. The new kernel only reads it, and frees it
@@ -51,7 +55,9 @@
 #define IOMMUFD_LUO_COMPATIBLE "iommufd-v1"
 
 #define IOMMUFD_SER_MAGIC 0x31554c44464d4f49ULL /* "IOMFDLU1" */
+/* The version that is written, and the oldest that is read */
 #define IOMMUFD_SER_VERSION 1
+#define IOMMUFD_SER_VERSION_MIN 1
 
 #define IOMMUFD_SER_CHUNK_SIZE 4096
 #define IOMMUFD_SER_CHUNK_DATA 4080
@@ -84,7 +90,7 @@ static_assert(sizeof(struct iommufd_chunk_ser) == IOMMUFD_SER_CHUNK_SIZE);
  * struct iommufd_ser - The root
  * @magic: %IOMMUFD_SER_MAGIC
  * @version: %IOMMUFD_SER_VERSION
- * @size: sizeof(struct iommufd_ser)
+ * @size: bytes of the root that carry meaning, at most one page
  * @data_pa: physical address of the first chunk of the data chain
  * @devices_pa: physical address of the first chunk of the device chain, 0 when
  *	no device was preserved
@@ -101,7 +107,8 @@ static_assert(sizeof(struct iommufd_chunk_ser) == IOMMUFD_SER_CHUNK_SIZE);
  * @nr_areas: entries of type &struct iommufd_area_ser
  * @nr_hwpts: entries of type &struct iommufd_hwpt_ser
  * @nr_sw_msi: entries of type &struct iommufd_sw_msi_ser
- * @flags: 0
+ * @required: flags that a reader must know
+ * @optional: flags that a reader may ignore
  * @reserved: 0
  */
 struct iommufd_ser {
@@ -123,8 +130,9 @@ struct iommufd_ser {
 	u32 nr_areas;
 	u32 nr_hwpts;
 	u32 nr_sw_msi;
-	u32 flags;
-	u32 reserved[9];
+	u32 required;
+	u32 optional;
+	u32 reserved[8];
 } __packed;
 static_assert(sizeof(struct iommufd_ser) == 128);
 

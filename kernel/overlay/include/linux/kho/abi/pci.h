@@ -26,6 +26,12 @@
  * disturbing it. The rest the next kernel reads from the function: it inherits
  * the registers and does not program them from here.
  *
+ * A reader accepts a range of versions of the chain, and refuses all of it when
+ * the version is another. It ignores bits of @optional of a record that it does
+ * not know, which may give a meaning to reserved bytes, and refuses the record on
+ * an unknown bit of @flags. Then it cannot tell which function is meant, and any
+ * bus master without a record is stopped.
+ *
  * Everything is little endian and packed, sizes are asserted, and there is no C
  * enum and no kernel-internal bit number in here. Each chunk is a KHO folio of
  * order 0.
@@ -40,7 +46,9 @@
 #define PCI_LIVEUPDATE_FLB_COMPATIBLE "pci-v1"
 
 #define PCI_SER_MAGIC 0x31554c494350ULL /* "PCILU1" */
+/* The version that is written, and the oldest that is read */
 #define PCI_SER_VERSION 1
+#define PCI_SER_VERSION_MIN 1
 
 #define PCI_SER_CHUNK_SIZE 4096
 #define PCI_SER_SLOT_SIZE 256
@@ -77,7 +85,7 @@ static_assert(sizeof(struct pci_chunk_ser) +
 
 /**
  * struct pci_dev_ser - One function
- * @flags: PCI_DEV_SER_*, 0 in a free slot; a reader refuses an unknown bit
+ * @flags: PCI_DEV_SER_*, 0 in a free slot; a reader must know them
  * @domain: PCI segment
  * @bdf: bus, device and function
  * @hdr_type: header type (configuration space offset 0x0e) without bit 7
@@ -88,7 +96,7 @@ static_assert(sizeof(struct pci_chunk_ser) +
  * @class_rev: offset 0x08
  * @subsystem_vendor: offset 0x2c of an endpoint, else 0
  * @subsystem_device: offset 0x2e of an endpoint, else 0
- * @reserved1: 0
+ * @optional: flags that a reader may ignore
  * @serial: device serial number, 0 when the function has none
  * @bar: BARs (offset 0x10) as found in the function, two of them for a bridge
  * @buses: offset 0x18 of a bridge, else 0
@@ -112,7 +120,7 @@ struct pci_dev_ser {
 	u32 class_rev;
 	u16 subsystem_vendor;
 	u16 subsystem_device;
-	u32 reserved1;
+	u32 optional;
 	u64 serial;
 	u32 bar[6];
 	u32 buses;

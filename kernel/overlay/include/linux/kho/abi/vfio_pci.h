@@ -20,7 +20,10 @@
  * configuration space as its user sees it.
  *
  * Everything is little endian and packed, and sizes are asserted. The struct is
- * one KHO folio.
+ * in one KHO folio of order 1. A reader accepts a range of versions, ignores bits
+ * of @optional that it does not know, which may give a meaning to reserved bytes
+ * and to bytes behind the struct, and refuses the file on an unknown bit of
+ * @flags. Which device it is can be read in every version, to stop it then.
  *
  * Ownership: the old kernel fills it at preserve and again at freeze, which is
  * what counts. The new kernel reads it at retrieve and frees it at finish.
@@ -30,9 +33,17 @@
 #define VFIO_PCI_LIVEUPDATE_COMPATIBLE "vfio-pci-v1"
 
 #define VFIO_PCI_SER_MAGIC 0x31554c4f49465650ULL /* "VFIOLU1" */
+/* The version that is written, and the oldest that is read */
+#define VFIO_PCI_SER_VERSION 1
+#define VFIO_PCI_SER_VERSION_MIN 1
+#define VFIO_PCI_SER_ORDER 1
+#define VFIO_PCI_SER_MAX_SIZE 8192
+
+/* vfio_pci_ser.config_size: that of a conventional or of a PCI Express device */
+#define VFIO_PCI_SER_CONFIG_SHORT 256
 #define VFIO_PCI_SER_CONFIG_SIZE 4096
 
-/* vfio_pci_ser.flags; a reader refuses an unknown bit */
+/* vfio_pci_ser.flags; a reader must know them */
 #define VFIO_PCI_SER_RESET_WORKS 0x1
 #define VFIO_PCI_SER_NO_INTX 0x2 /* INTx must not be used */
 #define VFIO_PCI_SER_INTX_MASKS 0x4 /* DisINTx works */
@@ -48,17 +59,18 @@
 /**
  * struct vfio_pci_ser - The file of one device
  * @magic: %VFIO_PCI_SER_MAGIC
- * @size: sizeof(struct vfio_pci_ser)
+ * @size: bytes that carry meaning, at most %VFIO_PCI_SER_MAX_SIZE
  * @flags: VFIO_PCI_SER_*
  * @domain: PCI segment
  * @bdf: bus, device and function
- * @reserved0: 0
+ * @version: %VFIO_PCI_SER_VERSION
  * @iommufd_token: token, in the same session, of the iommufd it is bound to
  * @iommufd_dev_id: id of the device in that iommufd
  * @irq_type: interrupts that were in use; userspace sets them up again
  * @irq_count: number of them, for diagnosis only
  * @config_size: bytes of @config that are used: 256 or 4096
- * @reserved1: 0
+ * @optional: flags that a reader may ignore
+ * @reserved: 0
  * @config: configuration space as the user sees it
  */
 struct vfio_pci_ser {
@@ -67,13 +79,14 @@ struct vfio_pci_ser {
 	u32 flags;
 	u32 domain;
 	u16 bdf;
-	u16 reserved0;
+	u16 version;
 	u64 iommufd_token;
 	u32 iommufd_dev_id;
 	u32 irq_type;
 	u32 irq_count;
 	u32 config_size;
-	u8 reserved1[80];
+	u32 optional;
+	u8 reserved[76];
 	u8 config[VFIO_PCI_SER_CONFIG_SIZE];
 } __packed;
 static_assert(sizeof(struct vfio_pci_ser) == 128 + VFIO_PCI_SER_CONFIG_SIZE);
