@@ -7,7 +7,7 @@ TEST_KERNELS = old new debug
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check kernel guest headers series series-check clean distclean
+.PHONY: help demo test test-long fuzz check kernel guest headers series series-check clean distclean
 
 help: ## this list
 	@echo "ferry: a device's DMA goes on while the kernel under it is replaced."
@@ -25,9 +25,13 @@ test: ## every test; the last line is the verdict
 	@tests/run
 
 test-long: ## every test and the long ones: sweeps, soaks, the base's selftests on the base
-	@scripts/doctor test
-	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS)"
+	@scripts/doctor test alt
+	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS) alt"
 	@FULL=1 tests/run --long
+
+fuzz: ## fuzz the readers of handed-over records: SECONDS=60 for each
+	@scripts/doctor fuzz
+	@tests/fuzz/run $(or $(SECONDS),60)
 
 check: ## style and static analysis of every file; silent when clean
 	@scripts/doctor check
