@@ -23,6 +23,20 @@ int dma_bound_by_itself(void *p)
 	return strcmp(name, "vfio-pci") ? v_error(0, name) : 0;
 }
 
+/* Its driver is a module that nobody has asked for. */
+int dma_not_bound_yet(void *p)
+{
+	struct dma *d = p;
+	char name[32];
+	int rc;
+
+	rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
+	if (rc)
+		return v_error(rc, "the card");
+	rc = pci_driver(d->bdf, name, sizeof(name));
+	return rc < 0 ? 0 : v_error(0, name);
+}
+
 int dma_still_mastering(void *p)
 {
 	struct dma *d = p;

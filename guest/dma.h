@@ -78,6 +78,7 @@ bool dma_keeps(void *ctx);
 
 /* dma-new.c: steps in the new kernel */
 int dma_bound_by_itself(void *ctx);
+int dma_not_bound_yet(void *ctx);
 int dma_still_mastering(void *ctx);
 int dma_get_session(void *ctx);
 int dma_get_file(struct dma *d, char what);

@@ -28,6 +28,10 @@ uint64_t opt_size(const char *key, uint64_t fallback);
 void cmdline_add_next(const char *param);
 int cmdline_next(char *buf, size_t len);
 
+/* modules.c: kernels that have drivers as modules */
+bool modules_late(void);
+void modules_load(void);
+
 /* verdict.c: KTAP on the second serial port */
 void v_open(void);
 void v_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

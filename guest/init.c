@@ -104,6 +104,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	cmdline_read();
 	v_open();
+	if (!modules_late())
+		modules_load();
 	rc = run_test();
 	v_line("# exit %d", rc);
 	power_off();

@@ -5,7 +5,8 @@
  * Options: preserve=0 keeps the memory only (the negative control); warm=,
  * more=, cont=, fin= are numbers of frames to wait for; order= is the order of
  * retrieval, a word of the letters v, m, i; token_*= are the tokens; iova=;
- * timeout= (ms); kmemleak=0 leaves the leak scan out; testdev=1 has a second
+ * timeout= (ms); modules=late has the new kernel ask for its modules;
+ * kmemleak=0 leaves the leak scan out; testdev=1 has a second
  * device beside it that is not kept.
  */
 #include <errno.h>
@@ -176,15 +177,28 @@ static bool wants_fin(void *p)
 	return dma_keeps(p) && opt_u64("fin", 100);
 }
 
+static bool on_request(void *p)
+{
+	return dma_keeps(p) && modules_late();
+}
+
+static bool by_itself(void *p)
+{
+	return dma_keeps(p) && !modules_late();
+}
+
 static const struct step new_kernel[] = {
 	CHECK_WHEN("vfio-pci has bound itself to the card", dma_bound_by_itself,
-		   dma_keeps),
+		   by_itself),
+	CHECK_WHEN("vfio-pci is not there yet", dma_not_bound_yet, on_request),
 	CHECK_WHEN("the card is a bus master", dma_still_mastering, dma_keeps),
 	SYNC("booted"),
 	STEP("the session is retrieved", dma_get_session),
 	STEP("the files are retrieved", dma_get_files),
 	STEP("memory is intact", dma_memory_is_intact),
 	SYNC("retrieved"),
+	CHECK_WHEN("vfio-pci has come and bound itself", dma_bound_by_itself,
+		   on_request),
 	CHECK_WHEN("the objects are the same", same_objects, dma_keeps),
 	CHECK_WHEN("the device id works", ids_work, dma_keeps),
 	CHECK_WHEN("binding again gives the same id", bind_again, dma_keeps),

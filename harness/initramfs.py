@@ -2,10 +2,12 @@
 """Writes initramfs archives (cpio "newc") without cpio, root, or files on disk in between.
 
 Every stage boots the same archive: /init, /bin/busybox when there is a static one, the other
-guest programs under /bin, and the next kernel with its own initramfs under /boot/next.
+guest programs under /bin, and the next kernel with its own initramfs under /boot/next. A kernel
+that has modules finds them where modprobe looks.
 """
 import gzip
 import os
+import re
 import shutil
 import stat
 
@@ -78,6 +80,36 @@ def find_busybox(build):
     return next((p for p in places if p and is_static_elf(p)), None)
 
 
+MODULE_FIELD = re.compile(rb'(?<![a-z_.=-])(alias|depends|name)=([ -~]*)\0')
+
+
+def module_files(build):
+    """Return [(path in the guest, content)] of the modules that are built in a kernel's folder."""
+    try:
+        order = read(os.path.join(build, 'modules.order')).decode().split()
+        release = read(os.path.join(build, 'include/config/kernel.release')).decode().strip()
+    except OSError:
+        return []
+    found, aliases, fields = [], [], {}
+    for entry in order:
+        data = read(os.path.join(build, os.path.splitext(entry)[0] + '.ko'))
+        info = [(key.decode(), text.decode()) for key, text in MODULE_FIELD.findall(data)]
+        name = next(text for key, text in info if key == 'name')
+        fields[name] = next((t for k, t in info if k == 'depends' and t), '').split(',')
+        aliases += [f'alias {text} {name}\n' for key, text in info if key == 'alias']
+        found.append((f'lib/modules/{release}/{name}.ko', data))
+
+    def needs(name):
+        names = [d for d in fields[name] if d]
+        return names + [n for d in names for n in needs(d) if n not in names]
+
+    lines = [f'{name}.ko: {" ".join(n + ".ko" for n in needs(name))}\n' for name in fields]
+    if found:
+        found += [(f'lib/modules/{release}/modules.dep', ''.join(lines).encode()),
+                  (f'lib/modules/{release}/modules.alias', ''.join(aliases).encode())]
+    return found
+
+
 def base(init, programs=(), busybox=None, extra=()):
     """Return an archive with what every stage needs; extra is a list of (path, content)."""
     archive = Archive()
@@ -91,6 +123,7 @@ def base(init, programs=(), busybox=None, extra=()):
     if busybox:
         archive.file('bin/busybox', read(busybox))
         archive.link('bin/sh', 'busybox')
+        archive.link('sbin/modprobe', '../bin/busybox')
     for path, content in extra:
         archive.file(path, content)
     return archive

@@ -16,7 +16,9 @@ from harness.verdict import Verdict
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, 'build')
-KERNELS = ('old', 'new', 'debug', 'base')
+KERNELS = ('old', 'new', 'debug', 'alt', 'base')
+UNBUILT = ('build/alt is missing; to un-skip, make kernel KERNELS=alt, which wants the package '
+           'clang-19')
 PASS, FAIL, SKIP = 0, 1, 77
 FRAME_JUDGES = ('verdict', 'console', 'handover', 'frames', 'translation', 'faults',
                 'invalidation', 'config-writes', 'resets', 'mappings', 'sent-back',
@@ -145,6 +147,9 @@ class Run:
                   'scalable-fs': ['scalable-mode', 'first-stage']}.get(self.scenario.iommu, [])
         needs += ['device:iommu-testdev'] if self.scenario.testdev else []
         needs += ['device:vfio-user-pci'] if self.scenario.devices else []
+        image = kernel_image('alt', self.settings.get('kernels', {}))
+        if 'alt' in self.scenario.kernels and not os.path.exists(image):
+            return UNBUILT
         return next(filter(None, (self.qemu.missing(n) for n in needs)), None)
 
     def _prepare(self):
@@ -156,7 +161,10 @@ class Run:
                 raise FileNotFoundError(f'{os.path.relpath(path, TOP)} is missing: '
                                         'run `make kernel guest`')
         os.makedirs(self.folder, exist_ok=True)
-        extra = self.scenario.files(self) if self.scenario.files else []
+        extra = list(self.scenario.files(self)) if self.scenario.files else []
+        for name in dict.fromkeys(self.scenario.kernels):
+            if name not in overrides:
+                extra += initramfs.module_files(os.path.join(BUILD, name))
         archive = initramfs.chain(images[1:], init=init, extra=extra,
                                   busybox=initramfs.find_busybox(BUILD)) \
             if len(images) > 1 else initramfs.base(init, extra=extra).pack()
