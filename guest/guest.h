@@ -106,12 +106,14 @@ struct test {
 
 int test_abandon(unsigned int stage);
 int test_dma(unsigned int stage);
+int test_frozen(unsigned int stage);
 int test_iommufd_basic(unsigned int stage);
 int test_memfd(unsigned int stage);
 int test_pasid(unsigned int stage);
 int test_plain_kexec(unsigned int stage);
 int test_plain_poweroff(unsigned int stage);
 int test_plain_reboot(unsigned int stage);
+int test_refuse(unsigned int stage);
 int test_refuse_image(unsigned int stage);
 int test_selftest(unsigned int stage);
 int test_shell(unsigned int stage);

@@ -22,6 +22,7 @@ int iommufd_open(void);
 int iommufd_ioas_alloc(int fd, uint32_t *ioas);
 int iommufd_map_file(int fd, uint32_t ioas, int memfd, uint64_t start,
 		     uint64_t len, uint64_t iova, bool writeable);
+int iommufd_map(int fd, uint32_t ioas, void *mem, uint64_t len, uint64_t iova);
 int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len);
 int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt);
 int iommufd_hwpt_alloc_pasid(int fd, uint32_t dev, uint32_t ioas,
@@ -49,15 +50,22 @@ volatile uint32_t *pci_map_bar0(const char *bdf, size_t len);
 
 /* vfio.c */
 int vfio_open(const char *bdf);
+int vfio_bind_token(int fd, int iommufd, uint32_t *dev_id,
+		    const uint8_t *uuid);
+int vfio_set_vf_token(int fd, const uint8_t *uuid);
 int vfio_bind(int fd, int iommufd, uint32_t *dev_id);
 int vfio_attach(int fd, uint32_t pt_id);
 int vfio_detach(int fd);
 int vfio_attach_pasid(int fd, uint32_t pasid, uint32_t pt_id);
 int vfio_detach_pasid(int fd, uint32_t pasid);
 volatile uint32_t *vfio_map_bar0(int fd, size_t *len);
+int vfio_reset(int fd);
+int vfio_feature_set(int fd, uint32_t feature);
+int vfio_find_cap(int fd, uint8_t id);
 int vfio_config_or16(int fd, unsigned int off, uint16_t bits);
 int vfio_bar0_read32(int fd, unsigned int off, uint32_t *val);
 int vfio_bar0_write32(int fd, unsigned int off, uint32_t val);
+int vfio_config_write16(int fd, unsigned int off, uint16_t val);
 
 /* e1000e.c */
 #define E1000E_VENDOR	0x8086

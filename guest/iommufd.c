@@ -40,6 +40,22 @@ int iommufd_map_file(int fd, uint32_t ioas, int memfd, uint64_t start,
 	return sys_ioctl(fd, IOMMU_IOAS_MAP_FILE, &arg);
 }
 
+/* Memory of this process, writeable. */
+int iommufd_map(int fd, uint32_t ioas, void *mem, uint64_t len, uint64_t iova)
+{
+	struct iommu_ioas_map arg = {
+		.size = sizeof(arg),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = ioas,
+		.user_va = (uintptr_t)mem,
+		.length = len,
+		.iova = iova,
+	};
+
+	return sys_ioctl(fd, IOMMU_IOAS_MAP, &arg);
+}
+
 int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len)
 {
 	struct iommu_ioas_unmap arg = {

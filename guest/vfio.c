@@ -37,8 +37,17 @@ int vfio_open(const char *bdf)
 
 int vfio_bind(int fd, int iommufd, uint32_t *dev_id)
 {
+	return vfio_bind_token(fd, iommufd, dev_id, NULL);
+}
+
+/* With the 16 bytes of the token of its PF, for a VF; NULL for all others. */
+int vfio_bind_token(int fd, int iommufd, uint32_t *dev_id,
+		    const uint8_t *uuid)
+{
 	struct vfio_device_bind_iommufd arg = {
 		.argsz = sizeof(arg), .iommufd = iommufd,
+		.flags = uuid ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0,
+		.token_uuid_ptr = (uintptr_t)uuid,
 	};
 	int rc = sys_ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &arg);
 
@@ -80,6 +89,37 @@ int vfio_detach_pasid(int fd, uint32_t pasid)
 	};
 
 	return sys_ioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg);
+}
+
+int vfio_reset(int fd)
+{
+	return sys_ioctl(fd, VFIO_DEVICE_RESET, NULL);
+}
+
+int vfio_set_vf_token(int fd, const uint8_t *uuid)
+{
+	struct {
+		struct vfio_device_feature head;
+		uint8_t uuid[16];
+	} arg = {
+		.head.argsz = sizeof(arg),
+		.head.flags = VFIO_DEVICE_FEATURE_SET |
+			      VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
+	};
+
+	memcpy(arg.uuid, uuid, sizeof(arg.uuid));
+	return sys_ioctl(fd, VFIO_DEVICE_FEATURE, &arg);
+}
+
+/* Features without data, such as those about low power. */
+int vfio_feature_set(int fd, uint32_t feature)
+{
+	struct vfio_device_feature arg = {
+		.argsz = sizeof(arg),
+		.flags = VFIO_DEVICE_FEATURE_SET | feature,
+	};
+
+	return sys_ioctl(fd, VFIO_DEVICE_FEATURE, &arg);
 }
 
 static int region(int fd, unsigned int index, struct vfio_region_info *info)
@@ -144,5 +184,40 @@ int vfio_bar0_write32(int fd, unsigned int off, uint32_t val)
 		return rc;
 	if (pwrite(fd, &val, sizeof(val), info.offset + off) != sizeof(val))
 		return -EIO;
+	return 0;
+}
+
+/* The place of a capability in the configuration space the user sees, or 0. */
+int vfio_find_cap(int fd, uint8_t id)
+{
+	struct vfio_region_info info;
+	uint8_t pos, cap[2];
+	int rc;
+
+	rc = region(fd, VFIO_PCI_CONFIG_REGION_INDEX, &info);
+	if (rc)
+		return rc;
+	if (pread(fd, &pos, 1, info.offset + 0x34) != 1)
+		return -EIO;
+	while (pos >= 0x40) {
+		if (pread(fd, cap, 2, info.offset + pos) != 2)
+			return -EIO;
+		if (cap[0] == id)
+			return pos;
+		pos = cap[1];
+	}
+	return 0;
+}
+
+int vfio_config_write16(int fd, unsigned int off, uint16_t val)
+{
+	struct vfio_region_info info;
+	int rc;
+
+	rc = region(fd, VFIO_PCI_CONFIG_REGION_INDEX, &info);
+	if (rc)
+		return rc;
+	if (pwrite(fd, &val, sizeof(val), info.offset + off) != sizeof(val))
+		return -errno;
 	return 0;
 }

@@ -54,6 +54,7 @@ class Scenario:
     check: object = None                    # function(run) -> list of objections
     tolerate: tuple = ()                    # console lines that may appear
     kept_until: str = 'finished'            # the sync that ends the time of the kept device
+    extra: tuple = ()                       # more arguments for QEMU
     long: bool = False                      # only in `make test-long`, or when named
 
     def spoken(self):
@@ -176,7 +177,8 @@ class Run:
             smp=self.scenario.smp, memory=self.scenario.memory, iommu=self.scenario.iommu,
             topology=self.scenario.topology, testdev=self.scenario.testdev,
             devices=self.scenario.devices, unit=self.scenario.unit,
-            accel=self.settings.get('accel', 'tcg'), extra=self.settings.get('extra', []))
+            accel=self.settings.get('accel', 'tcg'),
+            extra=[*self.scenario.extra, *self.settings.get('extra', ())])
 
     # -- the run -------------------------------------------------------------------------------
 

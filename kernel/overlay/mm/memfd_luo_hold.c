@@ -52,6 +52,7 @@
 #include <linux/kho_query.h>
 #include <linux/list.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/memcontrol.h>
 #include <linux/memfd.h>
 #include <linux/memfd_luo.h>
@@ -120,7 +121,8 @@ int memfd_luo_hold_dma(struct liveupdate_session *session, struct file *memfd)
 	if (err)
 		return err;
 	if (strcmp(args.handler->compatible, MEMFD_LUO_FH_COMPATIBLE))
-		return -EINVAL;
+		return liveupdate_refuse("memfd", -EINVAL, "%pD is not a memfd",
+					 memfd);
 
 	ser = phys_to_virt(args.serialized_data);
 	ser->flags |= MEMFD_LUO_DMA_HOLD;

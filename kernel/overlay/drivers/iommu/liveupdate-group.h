@@ -18,6 +18,8 @@
 
 #ifdef CONFIG_IOMMU_LIVEUPDATE
 
+#include <linux/liveupdate_refuse.h>
+
 static struct device *iommu_group_first_dev(struct iommu_group *group);
 static int __iommu_group_alloc_blocking_domain(struct iommu_group *group);
 static void __iommu_release_dma_ownership(struct iommu_group *group);
@@ -106,14 +108,23 @@ int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain)
 	if (!domain)
 		return 0;
 	if (group->domain != domain)
-		ret = -EINVAL;
-	else if (!list_is_singular(&group->devices) ||
-		 dev->iommu->require_direct ||
-		 xa_find_after(&group->pasid_array, &index, ULONG_MAX,
+		ret = liveupdate_refuse_dev(
+			dev, -EINVAL,
+			"it is not attached to the page table that is preserved");
+	else if (!list_is_singular(&group->devices))
+		ret = liveupdate_refuse_dev(
+			dev, -EOPNOTSUPP,
+			"it shares its IOMMU group with other devices");
+	else if (dev->iommu->require_direct)
+		ret = liveupdate_refuse_dev(
+			dev, -EOPNOTSUPP,
+			"firmware requires a direct mapping for it");
+	else if (xa_find_after(&group->pasid_array, &index, ULONG_MAX,
 			       XA_PRESENT))
-		ret = -EOPNOTSUPP;
+		ret = liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					    "PASID %lu is attached", index);
 	else if (group->recovery_cnt)
-		ret = -EBUSY;
+		ret = liveupdate_refuse_dev(dev, -EBUSY, "it is being reset");
 	if (ret)
 		mutex_unlock(&group->mutex);
 	return ret;

@@ -66,6 +66,7 @@
 #include <linux/kho_query.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/module.h>
 #include <linux/pci_liveupdate.h>
 #include <linux/reboot.h>
@@ -295,11 +296,14 @@ int iommu_liveupdate_preserve_domain(struct iommu_domain *domain, u32 *record)
 
 	if (!ops || !(domain->type & __IOMMU_DOMAIN_PAGING) ||
 	    domain->iopf_handler)
-		return -EOPNOTSUPP;
+		return liveupdate_refuse(
+			"iommu", -EOPNOTSUPP,
+			"a page table of a kind, or of an IOMMU, that is not kept");
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	if (domain->liveupdate)
-		return -EBUSY;
+		return liveupdate_refuse("iommu", -EBUSY,
+					 "a page table that is kept already");
 
 	ld = kzalloc_obj(*ld);
 	if (!ld)
@@ -503,7 +507,8 @@ int iommu_liveupdate_preserve_device(struct device *dev,
 	int ret;
 
 	if (!ops)
-		return -EOPNOTSUPP;
+		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					     "its IOMMU keeps no devices");
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	ret = iommu_group_liveupdate_lock(dev, domain);
@@ -516,9 +521,12 @@ int iommu_liveupdate_preserve_device(struct device *dev,
 
 	mutex_lock(&iommu_liveupdate_lock);
 	if (!domain->liveupdate)
-		ret = -EINVAL;
+		ret = liveupdate_refuse_dev(dev, -EINVAL,
+					    "its page table is not preserved");
 	else if (dev->iommu->liveupdate)
-		ret = -EBUSY;
+		ret = liveupdate_refuse_dev(
+			dev, -EBUSY,
+			"it is preserved already, or not finished since it was retrieved");
 	else
 		ret = iommu_device_preserve_locked(dev, domain->liveupdate,
 						   ops);

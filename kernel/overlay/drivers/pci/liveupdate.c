@@ -60,6 +60,7 @@
 #include <linux/list.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci_liveupdate.h>
@@ -229,14 +230,18 @@ static bool pci_lu_alone_in_group(struct pci_dev *dev)
 }
 
 /* Classes that quirks or firmware touch at boot, and what is not an endpoint */
-static bool pci_lu_class_refused(const struct pci_dev *dev)
+static const char *pci_lu_class_reason(const struct pci_dev *dev)
 {
-	switch (dev->class >> 16) {
-	case PCI_BASE_CLASS_DISPLAY:
-	case PCI_BASE_CLASS_BRIDGE:
-		return true;
-	}
-	return dev->class >> 8 == PCI_CLASS_SERIAL_USB;
+	if (dev->hdr_type != PCI_HEADER_TYPE_NORMAL ||
+	    dev->class >> 16 == PCI_BASE_CLASS_BRIDGE)
+		return "it is a bridge";
+	if (dev->class >> 16 == PCI_BASE_CLASS_DISPLAY)
+		return "it is a display controller, which is used at boot";
+	if (dev->class >> 8 == PCI_CLASS_SERIAL_USB)
+		return "it is a USB controller, which is taken from firmware at boot";
+	if (!pci_is_pcie(dev))
+		return "it is not a PCI Express device";
+	return NULL;
 }
 
 static bool pci_lu_secured(const struct pci_dev *dev)
@@ -253,55 +258,70 @@ static bool pci_lu_secured(const struct pci_dev *dev)
 }
 
 /* Why an endpoint cannot be kept: what the next kernel could not leave alone */
-static int pci_lu_refuse_endpoint(struct pci_dev *dev)
+static const char *pci_lu_endpoint_reason(struct pci_dev *dev)
 {
-	if (!pci_is_pcie(dev) || dev->hdr_type != PCI_HEADER_TYPE_NORMAL ||
-	    dev->is_virtfn || dev->is_physfn || dev->is_cxl ||
-	    pci_lu_class_refused(dev) || pci_lu_secured(dev))
-		return -EOPNOTSUPP;
-	if (dev->untrusted || dev->dma_alias_mask || dev->rom_bar_overlap ||
-	    dev->non_compliant_bars || dev->mmio_always_on)
-		return -EOPNOTSUPP;
-	if (dev->ats_enabled || dev->pri_enabled)
-		return -EOPNOTSUPP;
+	if (pci_lu_class_reason(dev))
+		return pci_lu_class_reason(dev);
+	if (dev->is_virtfn)
+		return "it is an SR-IOV virtual function";
+	if (dev->is_physfn)
+		return "it is an SR-IOV physical function";
+	if (dev->is_cxl)
+		return "it is a CXL device";
+	if (pci_lu_secured(dev))
+		return "it is bound to a TSM or has IDE streams";
+	if (dev->untrusted)
+		return "it is untrusted";
+	if (dev->dma_alias_mask)
+		return "it does DMA under the address of another function";
+	if (dev->rom_bar_overlap || dev->non_compliant_bars ||
+	    dev->mmio_always_on)
+		return "its BARs or its memory decoding are not as they should be";
+	if (dev->ats_enabled)
+		return "ATS is enabled";
+	if (dev->pri_enabled)
+		return "PRI is enabled";
 	/* INTx that cannot be silenced would scream in the next kernel */
 	if (dev->pin && dev->broken_intx_masking)
-		return -EOPNOTSUPP;
-	return 0;
+		return "its INTx cannot be masked";
+	return NULL;
 }
 
-static int pci_lu_refuse_bridge(struct pci_dev *dev)
+static const char *pci_lu_bridge_reason(struct pci_dev *dev)
 {
-	if (!pci_is_pcie(dev) || dev->external_facing ||
-	    dev->hdr_type != PCI_HEADER_TYPE_BRIDGE)
-		return -EOPNOTSUPP;
+	if (dev->external_facing)
+		return "it is a port to the outside";
+	if (!pci_is_pcie(dev) || dev->hdr_type != PCI_HEADER_TYPE_BRIDGE)
+		return "it is not a PCI Express port";
 	/* Isolation that a quirk programs, where ACS does not tell */
 	if (dev->dev_flags & PCI_DEV_FLAGS_ACS_ENABLED_QUIRK)
-		return -EOPNOTSUPP;
+		return "it isolates devices in a way of its own";
 
 	switch (pci_pcie_type(dev)) {
 	case PCI_EXP_TYPE_ROOT_PORT:
 	case PCI_EXP_TYPE_UPSTREAM:
 	case PCI_EXP_TYPE_DOWNSTREAM:
-		return 0;
+		return NULL;
 	}
-	return -EOPNOTSUPP;
+	return "it leads to conventional PCI";
 }
 
-/* Why any function of a path cannot be kept right now */
-static int pci_lu_refuse(struct pci_dev *dev, bool endpoint)
+/* May any function of a path be kept right now? */
+static int pci_lu_check_function(struct pci_dev *dev, bool endpoint)
 {
-	int ret;
+	const char *reason;
 
+	reason = endpoint ? pci_lu_endpoint_reason(dev) :
+			    pci_lu_bridge_reason(dev);
 	/* Segments above 16 bits are made up at run time */
 	if (pci_domain_nr(dev->bus) > U16_MAX)
-		return -EOPNOTSUPP;
-	ret = endpoint ? pci_lu_refuse_endpoint(dev) :
-			 pci_lu_refuse_bridge(dev);
-	if (ret)
-		return ret;
+		reason = "its segment has no fixed number";
+	if (reason)
+		return liveupdate_refuse_dev(&dev->dev, -EOPNOTSUPP, "%s",
+					     reason);
 	if (dev->error_state != pci_channel_io_normal)
-		return -EIO;
+		return liveupdate_refuse_dev(&dev->dev, -EIO,
+					     "it is in error recovery");
 	return 0;
 }
 
@@ -342,15 +362,17 @@ static int pci_lu_keep(struct pci_dev *dev, const char *compat)
 		ser->refcount++;
 		return 0;
 	}
-	ret = pci_lu_refuse(dev, endpoint);
+	ret = pci_lu_check_function(dev, endpoint);
 	if (ret)
 		return ret;
 	/* In use, so it is awake; not if somebody says so in between */
 	pm_runtime_get_noresume(&dev->dev);
 	pm_runtime_barrier(&dev->dev);
-	ret = -EBUSY;
-	if (dev->current_state != PCI_D0)
+	if (dev->current_state != PCI_D0) {
+		ret = liveupdate_refuse_dev(&dev->dev, -EBUSY, "it is in %s",
+					    pci_power_name(dev->current_state));
 		goto err_put;
+	}
 	ser = pci_lu_alloc_slot();
 	ret = PTR_ERR_OR_ZERO(ser);
 	if (ret)
@@ -411,17 +433,31 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 		return -EINVAL;
 	if (!dev->driver)
 		return -ENODEV;
+	/* Says more than that it shares a group, which such devices mostly do */
+	ret = pci_lu_check_function(dev, true);
+	if (ret)
+		return ret;
 	/* Takes the lock of the group, which is not one of those inside ours */
-	if (!pci_lu_alone_in_group(dev) ||
-	    strlen(dev->driver->name) >=
-		    sizeof_field(struct pci_dev_ser, driver))
-		return -EOPNOTSUPP;
+	if (!pci_lu_alone_in_group(dev))
+		return liveupdate_refuse_dev(
+			&dev->dev, -EOPNOTSUPP,
+			"it shares its IOMMU group with other devices, or has none");
+	if (strlen(dev->driver->name) >=
+	    sizeof_field(struct pci_dev_ser, driver))
+		return liveupdate_refuse_dev(
+			&dev->dev, -EOPNOTSUPP,
+			"the name of driver %s is too long", dev->driver->name);
 
 	guard(mutex)(&pci_lu_mutex);
 	if (!pci_lu_chunks)
 		return -ENOENT;
-	if (pci_lu_changes || pci_liveupdate_busy(dev))
-		return -EBUSY;
+	if (pci_liveupdate_busy(dev))
+		return liveupdate_refuse_dev(&dev->dev, -EBUSY,
+					     "it is kept already");
+	if (pci_lu_changes)
+		return liveupdate_refuse_dev(
+			&dev->dev, -EBUSY,
+			"a device is being unbound, removed or added");
 
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos)) {
 		ret = pci_lu_keep(pos, pos == dev ? compat : NULL);
@@ -431,8 +467,6 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 	return 0;
 
 err_undo:
-	pci_info(dev, "cannot be kept because of %s: %pe\n", pci_name(pos),
-		 ERR_PTR(ret));
 	for (undo = dev; undo != pos; undo = pci_upstream_bridge(undo))
 		pci_lu_unkeep(undo);
 	return ret;

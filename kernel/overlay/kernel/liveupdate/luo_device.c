@@ -29,6 +29,12 @@
  * What cannot fail. liveupdate_device_put(), and the check, which allocates
  * nothing and changes nothing.
  *
+ * Memory that was added to the machine after it was booted is not in the memory
+ * map that the next kernel boots with, so nothing in it can be preserved. Where
+ * such memory is online as movable, nothing that is preserved ever lies in it,
+ * because what devices write to is migrated when it is pinned; otherwise a
+ * preserve may find a page in it and be refused.
+ *
  * If KHO cannot be revived in the new kernel, the memory that devices write to
  * and the tables that translate for them are about to be given to the page
  * allocator, and nobody knows where they are. When the mark says that devices
@@ -47,6 +53,7 @@
 #include <linux/kho/abi/landing.h>
 #include <linux/libfdt.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -56,6 +63,9 @@
 #include "../kexec_internal.h"
 #include "luo_device.h"
 
+#define luo_device_refuse(err, fmt, ...) \
+	liveupdate_refuse("kexec", err, fmt, ##__VA_ARGS__)
+
 static DEFINE_MUTEX(luo_device_mutex);
 static unsigned int luo_device_count;
 static bool luo_device_sleeping;
@@ -64,23 +74,23 @@ static struct liveupdate_devices_ser *luo_device_ser;
 /* Why @image must not be jumped into while devices are kept, 0 if it may be */
 static int luo_device_image_error(const struct kimage *image)
 {
-	if (!image->file_mode) {
-		pr_err("refused: devices cannot be kept by an image of kexec_load(), use kexec_file_load()\n");
-		return -EOPNOTSUPP;
-	}
-	if (image->preserve_context) {
-		pr_err("refused: devices cannot be kept by kexec with preserve_context\n");
-		return -EOPNOTSUPP;
-	}
-	if (!image->kho.fdt || !image->kho.scratch) {
-		pr_err("refused: devices cannot be kept by an image that does not get the KHO tree\n");
-		return -EOPNOTSUPP;
-	}
-	if (!image->can_land) {
-		pr_err("refused: devices cannot be kept by an image that does not say that it reads %#x\n",
-		       LIVEUPDATE_LANDING_WORD);
-		return -ENOEXEC;
-	}
+	if (!image->file_mode)
+		return luo_device_refuse(
+			-EOPNOTSUPP,
+			"devices cannot be kept by an image of kexec_load(), use kexec_file_load()");
+	if (image->preserve_context)
+		return luo_device_refuse(
+			-EOPNOTSUPP,
+			"devices cannot be kept by kexec with preserve_context");
+	if (!image->kho.fdt || !image->kho.scratch)
+		return luo_device_refuse(
+			-EOPNOTSUPP,
+			"devices cannot be kept by an image that does not get the KHO tree");
+	if (!image->can_land)
+		return luo_device_refuse(
+			-ENOEXEC,
+			"devices cannot be kept by an image that does not say that it reads %#x",
+			LIVEUPDATE_LANDING_WORD);
 
 	return 0;
 }
@@ -109,6 +119,66 @@ static int luo_device_check_loaded(void)
 
 	return luo_device_image_error(kexec_image);
 }
+
+/**
+ * luo_device_memory_lands - Will the next kernel have this memory?
+ * @phys: physical address
+ * @size: in bytes
+ *
+ * An architecture that does not hand a memory map of its own to the next kernel
+ * has this one.
+ *
+ * Return: true if all of it is in the memory map that the next kernel gets.
+ */
+bool __weak luo_device_memory_lands(phys_addr_t phys, size_t size)
+{
+	return true;
+}
+
+#ifdef CONFIG_PCI_LIVEUPDATE
+/**
+ * luo_device_check_memory - May this memory be preserved?
+ * @phys: physical address
+ * @size: in bytes
+ *
+ * Asked by KHO about everything that it preserves. The map that is compared with
+ * does not change any more after boot, so that it need not be asked again when
+ * an image is loaded.
+ *
+ * Return: 0, -EOPNOTSUPP if the next kernel will not have the memory, -EINVAL if
+ * the next kernel will use it before it knows what is preserved.
+ */
+int luo_device_check_memory(phys_addr_t phys, size_t size)
+{
+	phys_addr_t last = phys + size - 1;
+
+	if (!luo_device_memory_lands(phys, size))
+		return liveupdate_refuse(
+			"KHO", -EOPNOTSUPP,
+			"memory %pa-%pa is not in the memory map of the next kernel",
+			&phys, &last);
+	if (kho_scratch_overlap(phys, size))
+		return liveupdate_refuse("KHO", -EINVAL,
+					 "memory %pa-%pa is KHO scratch", &phys,
+					 &last);
+	return 0;
+}
+
+/**
+ * luo_device_check_page - May KHO note down in this page what is preserved?
+ * @page: of get_zeroed_page(), may be 0
+ *
+ * Return: @page, or NULL if the next kernel could not read it, and it was freed.
+ */
+void *luo_device_check_page(unsigned long page)
+{
+	if (page && luo_device_check_memory(__pa(page), PAGE_SIZE)) {
+		free_page(page);
+		page = 0;
+	}
+	return (void *)page;
+}
+#endif
 
 /* Put the mark in the root of the KHO tree */
 static int luo_device_mark(void)
@@ -144,7 +214,8 @@ static int luo_device_get_locked(void)
 
 	lockdep_assert_held(&luo_device_mutex);
 	if (luo_device_sleeping)
-		return -EBUSY;
+		return luo_device_refuse(-EBUSY,
+					 "the machine is about to sleep");
 
 	if (!luo_device_count) {
 		err = luo_device_mark();
@@ -152,12 +223,13 @@ static int luo_device_get_locked(void)
 			return err;
 	}
 
-	err = -EBUSY;
 	if (kexec_trylock()) {
 		err = luo_device_check_loaded();
 		if (!err)
 			WRITE_ONCE(luo_device_count, luo_device_count + 1);
 		kexec_unlock();
+	} else {
+		err = luo_device_refuse(-EBUSY, "an image is being loaded");
 	}
 	if (!luo_device_count)
 		luo_device_unmark();

@@ -13,6 +13,7 @@ struct kimage;
 #ifdef CONFIG_LIVEUPDATE
 
 int luo_device_check_image(const struct kimage *image);
+bool luo_device_memory_lands(phys_addr_t phys, size_t size);
 bool luo_device_early_startup(void);
 void luo_device_lost(const void *fdt);
 void luo_device_stop_all(void);
@@ -29,4 +30,19 @@ static inline void luo_device_lost(const void *fdt)
 }
 
 #endif /* CONFIG_LIVEUPDATE */
+
+#ifdef CONFIG_PCI_LIVEUPDATE
+int luo_device_check_memory(phys_addr_t phys, size_t size);
+void *luo_device_check_page(unsigned long page);
+#else
+static inline void *luo_device_check_page(unsigned long page)
+{
+	return (void *)page;
+}
+
+static inline int luo_device_check_memory(phys_addr_t phys, size_t size)
+{
+	return 0;
+}
+#endif
 #endif /* _LINUX_LUO_DEVICE_H */

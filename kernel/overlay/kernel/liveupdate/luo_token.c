@@ -33,6 +33,7 @@
 #include <linux/fs.h>
 #include <linux/list.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/lockdep.h>
 #include <linux/printk.h>
 #include "luo_internal.h"
@@ -53,6 +54,36 @@ int liveupdate_get_token_outgoing(struct liveupdate_session *session,
 	return liveupdate_get_outgoing(session, file, tokenp, NULL);
 }
 EXPORT_SYMBOL_GPL(liveupdate_get_token_outgoing);
+
+/**
+ * liveupdate_session_name - What a session is called, for messages
+ * @session: as given to the callback
+ *
+ * Context: from a callback of @session.
+ * Return: its name
+ */
+const char *liveupdate_session_name(struct liveupdate_session *session)
+{
+	return luo_session_of(luo_session_files(session))->name;
+}
+EXPORT_SYMBOL_GPL(liveupdate_session_name);
+
+/**
+ * luo_refuse_file - Say why no handler was asked to preserve a file
+ * @file_set: of the session
+ * @token: that the file was to have
+ * @err: -ENOENT without a handler, -EBUSY when a session has the file already
+ *
+ * Return: @err
+ */
+int luo_refuse_file(struct luo_file_set *file_set, u64 token, int err)
+{
+	return liveupdate_refuse("luo", err, "session %s, token %#llx: %s",
+				 luo_session_of(file_set)->name, token,
+				 err == -EBUSY ?
+					 "the file is preserved already" :
+					 "no file of this kind can be kept");
+}
 
 /**
  * liveupdate_get_file_incoming - Get a file that this session has brought

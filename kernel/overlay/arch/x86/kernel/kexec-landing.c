@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The x86 part of the landing check of kernel/liveupdate/luo_device.c: find the
- * capability word in a boot image, and stop every device without a driver.
+ * capability word in a boot image, know the memory of the next kernel, and stop
+ * every device without a driver.
  *
  * Nothing is kept here and no lock is needed. The image comes from userspace and
  * every offset in it is checked against its length before it is used; an image
@@ -17,6 +18,7 @@
 #include <linux/unaligned.h>
 
 #include <asm/bootparam.h>
+#include <asm/e820/api.h>
 #include <asm/kexec-bzimage64.h>
 #include <asm/pci-direct.h>
 
@@ -78,6 +80,29 @@ void kexec_bzimage_can_land(struct kimage *image, const char *kernel,
 	word = landing_find_word(info + fixed, total - fixed);
 	image->can_land = LIVEUPDATE_LANDING_WORD &&
 			  !(LIVEUPDATE_LANDING_WORD & ~word);
+}
+
+/**
+ * luo_device_memory_lands - Will the next kernel have this memory?
+ * @phys: physical address
+ * @size: in bytes
+ *
+ * The map that kexec_file_load() gives to the next kernel is the one this kernel
+ * got, without what was hotplugged since. Its entries are sorted and merged.
+ *
+ * Return: true if all of it is RAM there.
+ */
+bool luo_device_memory_lands(phys_addr_t phys, size_t size)
+{
+	const struct e820_entry *entry = e820_table_kexec->entries;
+	u32 i;
+
+	for (i = 0; i < e820_table_kexec->nr_entries; i++, entry++)
+		if (entry->type == E820_TYPE_RAM && phys >= entry->addr &&
+		    phys + size <= entry->addr + entry->size)
+			return true;
+
+	return false;
 }
 
 #ifdef CONFIG_PCI

@@ -57,6 +57,7 @@
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
 #include <linux/liveupdate_break.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/slab.h>
@@ -182,20 +183,54 @@ err_ir:
 	return ret;
 }
 
+/*
+ * A device whose firmware needs a direct mapping all the time is never kept, and
+ * what is not kept is blocked from the prune on: the firmware would stumble. To
+ * pass the device through meanwhile is no answer, it could write anywhere.
+ */
+static int intel_check_rmrr(struct intel_iommu *iommu)
+{
+	struct device *dev = intel_liveupdate_rmrr(iommu, false);
+	int ret = 0;
+
+	if (dev)
+		ret = liveupdate_refuse_dev(
+			dev, -EOPNOTSUPP,
+			"firmware requires a direct mapping for it, and it is behind %s as well",
+			iommu->name);
+	put_device(dev);
+	return ret;
+}
+
+/* USB and display controllers have them for the time of the boot only. */
+static void intel_warn_rmrr(struct intel_iommu *iommu)
+{
+	struct device *dev = intel_liveupdate_rmrr(iommu, true);
+
+	if (dev)
+		dev_warn(
+			dev,
+			"live update: its DMA to memory of the firmware is blocked during the kexec\n");
+	put_device(dev);
+}
+
 static int intel_preserve_unit(struct iommu_device *iommu_dev,
 			       struct iommu_unit_ser *ser)
 {
 	struct intel_iommu *iommu = to_intel_iommu(iommu_dev);
 	struct intel_liveupdate_unit *lu;
-	int ret = -ENOMEM;
+	int ret;
 
 	/* Register based invalidation cannot be done without a lock. */
 	if (!iommu->qi || iommu->copied_tables || iommu->drhd->ignored)
-		return -EOPNOTSUPP;
-	/* They are never passed through: firmware is blocked for that long. */
-	if (intel_liveupdate_has_rmrr(iommu))
-		pr_warn_once("%s: DMA to RMRRs is blocked during the kexec\n",
-			     iommu->name);
+		return liveupdate_refuse(
+			"DMAR", -EOPNOTSUPP,
+			"%s has no invalidation queue, or tables of a crashed kernel",
+			iommu->name);
+	ret = intel_check_rmrr(iommu);
+	if (ret)
+		return ret;
+	intel_warn_rmrr(iommu);
 
 	lu = kzalloc_obj(*lu);
 	if (!lu)
@@ -204,6 +239,7 @@ static int intel_preserve_unit(struct iommu_device *iommu_dev,
 	lu->ser = ser;
 	lu->kept = bitmap_zalloc(BIT(16), GFP_KERNEL);
 	lu->status = kzalloc_obj(*lu->status);
+	ret = -ENOMEM;
 	if (!lu->kept || !lu->status)
 		goto err_free;
 
@@ -258,9 +294,12 @@ static int intel_preserve_domain(struct iommu_domain *iommu_domain,
 
 	if (!intel_domain_is_fs_paging(domain) &&
 	    !intel_domain_is_ss_paging(domain))
-		return -EOPNOTSUPP;
+		return liveupdate_refuse("DMAR", -EOPNOTSUPP,
+					 "a domain without a page table");
 	if (domain->nested_parent || iommu_domain->dirty_ops)
-		return -EOPNOTSUPP;
+		return liveupdate_refuse(
+			"DMAR", -EOPNOTSUPP,
+			"a page table that is a nesting parent or tracks dirty pages");
 
 	if (domain->force_snooping)
 		ser->head.required |= IOMMU_DOMAIN_SER_FORCE_SNOOPING;
@@ -291,14 +330,21 @@ static int intel_device_check(struct device *dev, struct dmar_domain *domain)
 	unsigned int nr_aliases = 0;
 
 	if (!dev_is_pci(dev) || dev_is_real_dma_subdevice(dev))
-		return -EOPNOTSUPP;
+		return liveupdate_refuse_dev(
+			dev, -EOPNOTSUPP,
+			"it is not a PCI function of its own");
 	pci_for_each_dma_alias(to_pci_dev(dev), count_aliases, &nr_aliases);
 	if (nr_aliases != 1)
-		return -EOPNOTSUPP;
+		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					     "it does DMA under %u addresses",
+					     nr_aliases);
 	if (info->ats_enabled || info->pri_enabled || info->iopf_refcount)
-		return -EOPNOTSUPP;
+		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					     "ATS or PRI is enabled");
 	if (info->domain != domain || !info->domain_attached)
-		return -EINVAL;
+		return liveupdate_refuse_dev(
+			dev, -EINVAL,
+			"it is not attached to the page table that is preserved");
 	return 0;
 }
 
@@ -329,7 +375,8 @@ static int intel_preserve_pasid_table(struct device_domain_info *info,
 	if (!entries || !pasid_pte_is_present(entries))
 		return -EINVAL;
 	if (pasid_table_has_others(table))
-		return -EOPNOTSUPP;
+		return liveupdate_refuse_dev(info->dev, -EOPNOTSUPP,
+					     "a PASID is attached");
 
 	ret = iommu_pages_preserve(table->table);
 	if (ret)
@@ -445,7 +492,12 @@ static int intel_freeze_device(struct device *dev,
 			       const struct iommu_device_ser *ser)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	int ret;
 
+	/* A device that needs it may have come in the meantime */
+	ret = intel_check_rmrr(info->iommu);
+	if (ret)
+		return ret;
 	if (entry_differs(info->iommu, ser) || info->ats_enabled ||
 	    info->pri_enabled ||
 	    (info->pasid_table && pasid_table_has_others(info->pasid_table)))

@@ -34,7 +34,7 @@ bool intel_liveupdate_shutdown(struct intel_iommu *iommu);
 /* In iommu.c, for liveupdate.c */
 struct dmar_domain *intel_liveupdate_domain_alloc(void);
 struct intel_iommu *intel_liveupdate_lookup(struct device *dev);
-bool intel_liveupdate_has_rmrr(struct intel_iommu *iommu);
+struct device *intel_liveupdate_rmrr(struct intel_iommu *iommu, bool relaxable);
 
 #else
 

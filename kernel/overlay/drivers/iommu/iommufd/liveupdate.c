@@ -50,6 +50,7 @@
 #include <linux/iommufd_liveupdate.h>
 #include <linux/kexec_handover.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/major.h>
 #include <linux/memfd_luo.h>
 #include <linux/miscdevice.h>
@@ -61,6 +62,9 @@
 #include "io_pagetable.h"
 #include "iommufd_private.h"
 #include "liveupdate-priv.h"
+
+#define lu_refuse(err, fmt, ...) \
+	liveupdate_refuse("iommufd", err, fmt, ##__VA_ARGS__)
 
 /*
  * The object after @prev, NULL for the first one, with a short reference that the
@@ -126,14 +130,42 @@ static int lu_check_device(struct iommufd_device *idev)
 	lockdep_assert_held(&idev->ictx->lu.lock);
 
 	if (!idev->igroup->group)
-		return -EOPNOTSUPP;
+		return liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
+					     "it has no IOMMU");
 	mutex_lock(&idev->igroup->lock);
-	xa_for_each(&idev->igroup->pasid_attach, pasid, attach)
-		if (!hwpt_is_paging(attach->hwpt) ||
-		    !to_hwpt_paging(attach->hwpt)->lu.marked)
-			rc = -EOPNOTSUPP;
+	xa_for_each(&idev->igroup->pasid_attach, pasid, attach) {
+		if (!rc && (!hwpt_is_paging(attach->hwpt) ||
+			    !to_hwpt_paging(attach->hwpt)->lu.marked))
+			rc = liveupdate_refuse_dev(
+				idev->dev, -EOPNOTSUPP,
+				"it is attached to HWPT %u, which is not marked",
+				attach->hwpt->obj.id);
+	}
 	mutex_unlock(&idev->igroup->lock);
 	return rc;
+}
+
+/* What is never kept, so that it must not be there */
+static const char *lu_object_kind(const struct iommufd_object *obj)
+{
+	switch (obj->type) {
+	case IOMMUFD_OBJ_HWPT_NESTED:
+		return "nested HWPT";
+	case IOMMUFD_OBJ_ACCESS:
+		return "access";
+	case IOMMUFD_OBJ_FAULT:
+		return "fault queue";
+	case IOMMUFD_OBJ_VIOMMU:
+		return "vIOMMU";
+	case IOMMUFD_OBJ_VDEVICE:
+		return "vDEVICE";
+	case IOMMUFD_OBJ_VEVENTQ:
+		return "vEVENTQ";
+	case IOMMUFD_OBJ_HW_QUEUE:
+		return "hardware queue";
+	default:
+		return "object of an unknown kind";
+	}
 }
 
 static int lu_check_object(struct iommufd_object *obj)
@@ -145,7 +177,8 @@ static int lu_check_object(struct iommufd_object *obj)
 		return lu_check_device(lu_obj_device(obj));
 	case IOMMUFD_OBJ_HWPT_PAGING:
 		if (hwpt_paging->lu.marked && hwpt_paging->common.fault)
-			return -EOPNOTSUPP;
+			return lu_refuse(-EOPNOTSUPP,
+					 "HWPT %u has a fault queue", obj->id);
 		return 0;
 	case IOMMUFD_OBJ_IOAS:
 		return 0;
@@ -154,8 +187,8 @@ static int lu_check_object(struct iommufd_object *obj)
 		return 0;
 #endif
 	default:
-		/* An access, a vIOMMU and what belongs to it, an event queue */
-		return -EOPNOTSUPP;
+		return lu_refuse(-EOPNOTSUPP, "%s %u is in use",
+				 lu_object_kind(obj), obj->id);
 	}
 }
 
@@ -200,7 +233,12 @@ static int lu_hold_hwpts(struct iommufd_ctx *ictx)
 		mutex_unlock(&ictx->sw_msi_lock);
 		nr++;
 	}
-	return nr ? 0 : -EINVAL;
+	return nr ? 0 : lu_refuse(-EINVAL, "no HWPT is marked");
+}
+
+static unsigned int lu_ioas_id(const struct io_pagetable *iopt)
+{
+	return container_of(iopt, struct iommufd_ioas, iopt)->obj.id;
 }
 
 /*
@@ -218,9 +256,17 @@ static int lu_make_immutable(struct io_pagetable *iopt)
 	for (area = iopt_area_iter_first(iopt, 0, ULONG_MAX); area && !rc;
 	     area = iopt_area_iter_next(area, 0, ULONG_MAX)) {
 		if (!area->pages || area->num_locks)
-			rc = -EBUSY;
+			rc = lu_refuse(
+				-EBUSY,
+				"IOVA %#lx-%#lx of IOAS %u is being mapped or is locked",
+				iopt_area_iova(area), iopt_area_last_iova(area),
+				lu_ioas_id(iopt));
 		else if (area->pages->type != IOPT_ADDRESS_FILE)
-			rc = -EOPNOTSUPP;
+			rc = lu_refuse(
+				-EOPNOTSUPP,
+				"IOVA %#lx-%#lx of IOAS %u is not backed by a memfd",
+				iopt_area_iova(area), iopt_area_last_iova(area),
+				lu_ioas_id(iopt));
 	}
 	if (!rc)
 		iopt->lu.immutable = true;
@@ -364,7 +410,9 @@ static int lu_fill_memfd(struct lu_fill *f, struct file *file, u32 *pos)
 	}
 	rc = liveupdate_get_token_outgoing(f->session, file, &token);
 	if (rc)
-		return rc;
+		return lu_refuse(
+			rc, "%pD is mapped and was not preserved in session %s",
+			file, liveupdate_session_name(f->session));
 	rc = memfd_luo_hold_dma(f->session, file);
 	if (rc)
 		return rc;
@@ -391,7 +439,8 @@ static int lu_fill_pages(struct lu_fill *f, struct iopt_pages *pages)
 	end = pages->start + pages->npages * PAGE_SIZE;
 	/* To the byte, as for every pin of a memfd, or it cannot be adopted */
 	if (end > i_size_read(file_inode(pages->file)))
-		return -EINVAL;
+		return lu_refuse(-EINVAL, "%pD is shorter than what is mapped",
+				 pages->file);
 
 	pages->lu.index = f->ser->nr_pages;
 	p = &f->t.pages[f->ser->nr_pages++];
@@ -535,6 +584,10 @@ static int lu_verify_hwpt(struct iommufd_hwpt_paging *hwpt_paging)
 	for (area = iopt_area_iter_first(iopt, 0, ULONG_MAX); area && !rc;
 	     area = iopt_area_iter_next(area, 0, ULONG_MAX))
 		rc = iommufd_lu_verify_area(area, hwpt_paging->common.domain);
+	if (rc)
+		lu_refuse(rc,
+			  "HWPT %u maps memory that is no longer in its memfd",
+			  hwpt_paging->common.obj.id);
 	up_read(&iopt->iova_rwsem);
 	return rc;
 }
@@ -648,11 +701,12 @@ static int lu_preserve(struct iommufd_ctx *ictx,
 
 	lockdep_assert_held(&ictx->lu.lock);
 
-	/* Preserved already, or not finished since the last time */
 	if (ictx->lu.ser || ictx->lu.incoming)
-		return -EBUSY;
+		return lu_refuse(
+			-EBUSY,
+			"it is preserved already, or not finished since it was retrieved");
 	if (ictx->no_iommu_mode || lu_is_vfio_container(ictx->file))
-		return -EOPNOTSUPP;
+		return lu_refuse(-EOPNOTSUPP, "it is used as a VFIO container");
 	rc = lu_check_objects(ictx);
 	if (rc)
 		return rc;
@@ -727,7 +781,10 @@ static int iommufd_lu_freeze(struct liveupdate_file_op_args *args)
 	mutex_lock(&ictx->lu.lock);
 	while (!rc && (obj = lu_next(ictx, obj)))
 		if (lu_would_be_lost(obj))
-			rc = -EBUSY;
+			rc = lu_refuse(
+				-EBUSY,
+				"object %u came into use and would be lost",
+				obj->id);
 	if (rc)
 		iommufd_put_object(ictx, obj);
 	mutex_unlock(&ictx->lu.lock);
@@ -817,16 +874,25 @@ static struct iommufd_hwpt_paging *lu_keepable(struct iommufd_device *idev)
 	lockdep_assert_held(&igroup->lock);
 
 	if (!igroup->group)
-		return ERR_PTR(-EOPNOTSUPP);
+		return ERR_PTR(liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
+						     "it has no IOMMU"));
 	hwpt_paging = lu_device_hwpt(idev);
 	if (!hwpt_paging || !hwpt_paging->lu.preserved)
-		return ERR_PTR(-EINVAL);
-	if (idev->vdev ||
-	    xa_find_after(&igroup->pasid_attach, &pasid, UINT_MAX, XA_PRESENT))
-		return ERR_PTR(-EOPNOTSUPP);
+		return ERR_PTR(liveupdate_refuse_dev(
+			idev->dev, -EINVAL,
+			"it is not attached to a HWPT that is preserved"));
+	if (idev->vdev)
+		return ERR_PTR(liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
+						     "it has a vDEVICE"));
+	if (xa_find_after(&igroup->pasid_attach, &pasid, UINT_MAX, XA_PRESENT))
+		return ERR_PTR(liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
+						     "PASID %lu is attached",
+						     pasid));
 	iommu_group_for_each_dev(igroup->group, &nr, lu_count_device);
 	if (nr != 1)
-		return ERR_PTR(-EOPNOTSUPP);
+		return ERR_PTR(liveupdate_refuse_dev(
+			idev->dev, -EOPNOTSUPP,
+			"it shares its IOMMU group with other devices"));
 	return hwpt_paging;
 }
 
@@ -855,7 +921,8 @@ static int lu_preserve_device(struct iommufd_device *idev)
 	if (!idev->ictx->lu.ser)
 		return -ENOENT;
 	if (idev->lu.ser)
-		return -EBUSY;
+		return liveupdate_refuse_dev(idev->dev, -EBUSY,
+					     "it is preserved already");
 	hwpt_paging = lu_keepable(idev);
 	if (IS_ERR(hwpt_paging))
 		return PTR_ERR(hwpt_paging);
@@ -902,7 +969,10 @@ int iommufd_device_preserve(struct liveupdate_session *session,
 
 	rc = liveupdate_get_token_outgoing(session, ictx->file, iommufd_token);
 	if (rc)
-		return rc;
+		return liveupdate_refuse_dev(
+			idev->dev, rc,
+			"its iommufd was not preserved in session %s",
+			liveupdate_session_name(session));
 	mutex_lock(&ictx->lu.lock);
 	mutex_lock(&idev->igroup->lock);
 	rc = lu_preserve_device(idev);

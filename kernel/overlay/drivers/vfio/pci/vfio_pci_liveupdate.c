@@ -55,6 +55,7 @@
 #include <linux/kho_query.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
+#include <linux/liveupdate_refuse.h>
 #include <linux/pci_liveupdate.h>
 #include <linux/slab.h>
 
@@ -131,6 +132,9 @@ long vfio_pci_liveupdate_ioctl(struct vfio_device *core_vdev, unsigned int cmd,
 	guard(rwsem_read)(&vdev->lu_gate);
 	if (vdev->lu_frozen)
 		return -EBUSY;
+	/* The bus would say that it cannot be reset, and that with another errno */
+	if (cmd == VFIO_DEVICE_PCI_HOT_RESET && pci_liveupdate_busy(vdev->pdev))
+		return -EBUSY;
 	return vfio_pci_core_ioctl(core_vdev, cmd, arg);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_ioctl);
@@ -197,25 +201,54 @@ static bool vfio_pci_lu_can_preserve(struct liveupdate_file_handler *handler,
 	       !vfio_device_is_noiommu(device);
 }
 
-static int vfio_pci_lu_refuse(struct vfio_pci_core_device *vdev)
+/* What of the device itself, or of how it is used, cannot be kept */
+static const char *vfio_pci_lu_reason(struct vfio_pci_core_device *vdev)
 {
 	struct vfio_device *device = &vdev->vdev;
 
-	lockdep_assert_held(&device->dev_set->lock);
-
-	if (!device->iommufd_device || !device->iommufd_attached)
-		return -EINVAL;
-	if (device->mig_ops || device->log_ops || vdev->has_vga ||
-	    vdev->num_regions || vdev->sriov_active || vdev->vf_token ||
-	    vdev->sriov_pf_core_dev)
-		return -EOPNOTSUPP;
+	if (vdev->pdev->is_virtfn || vdev->sriov_pf_core_dev)
+		return "it is an SR-IOV virtual function";
+	if (vdev->sriov_active)
+		return "it is an SR-IOV physical function with virtual functions";
+	if (vdev->pdev->is_physfn || vdev->vf_token)
+		return "it is an SR-IOV physical function";
+	if (device->mig_ops || device->log_ops)
+		return "its driver migrates devices";
+	if (vdev->has_vga)
+		return "it is a VGA device";
+	if (vdev->num_regions)
+		return "it has regions of its own";
 	/* INTx that is masked at the interrupt controller, not at the device */
 	if (vdev->irq_type == VFIO_PCI_INTX_IRQ_INDEX && !vdev->pci_2_3)
-		return -EOPNOTSUPP;
+		return "its INTx is in use and cannot be masked at the device";
+	if (vdev->pdev->cfg_size > VFIO_PCI_SER_CONFIG_SIZE)
+		return "its configuration space is too large";
+	return NULL;
+}
+
+static int vfio_pci_lu_check(struct vfio_pci_core_device *vdev)
+{
+	struct vfio_device *device = &vdev->vdev;
+	const char *reason;
+
+	lockdep_assert_held(&device->dev_set->lock);
+
+	reason = vfio_pci_lu_reason(vdev);
+	if (reason)
+		return liveupdate_refuse_dev(device->dev, -EOPNOTSUPP, "%s",
+					     reason);
+	if (!device->iommufd_device || !device->iommufd_attached)
+		return liveupdate_refuse_dev(device->dev, -EINVAL,
+					     "it is not attached");
 
 	guard(rwsem_read)(&vdev->memory_lock);
-	if (vdev->pm_runtime_engaged || !list_empty(&vdev->dmabufs))
-		return -EBUSY;
+	if (vdev->pm_runtime_engaged)
+		return liveupdate_refuse_dev(device->dev, -EBUSY,
+					     "its user put it to low power");
+	if (!list_empty(&vdev->dmabufs))
+		return liveupdate_refuse_dev(
+			device->dev, -EBUSY,
+			"a dma-buf of its BARs was exported");
 	return 0;
 }
 
@@ -228,7 +261,7 @@ static int vfio_pci_lu_keep(struct vfio_pci_core_device *vdev,
 	u64 token;
 	int ret;
 
-	ret = vfio_pci_lu_refuse(vdev);
+	ret = vfio_pci_lu_check(vdev);
 	if (ret)
 		return ret;
 	ret = pci_liveupdate_preserve(pdev, VFIO_PCI_LIVEUPDATE_COMPATIBLE);
@@ -260,9 +293,9 @@ static int vfio_pci_lu_preserve(struct liveupdate_file_op_args *args)
 
 	vdev = to_vdev(vfio_liveupdate_device(args->file, &bound));
 	if (!bound)
-		return -EINVAL;
-	if (vdev->pdev->cfg_size > VFIO_PCI_SER_CONFIG_SIZE)
-		return -EOPNOTSUPP;
+		return liveupdate_refuse_dev(
+			vdev->vdev.dev, -EINVAL,
+			"its file is not bound to an iommufd");
 
 	lu = kzalloc_obj(*lu);
 	if (!lu)

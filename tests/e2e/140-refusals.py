@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a preserve refuses: each with its errno, its line in the log, and nothing changed."""
+from harness.scenario import Scenario
+
+# Slot by slot of the root bus; SeaBIOS numbers the buses below in this order. The NIC that can
+# be kept is behind the root port of topology 'rp' (00:05.0), so it is 01:00.0.
+DEVICES = (
+    'pcie-root-port,id=rp1,bus=pcie.0,addr=06.0,chassis=2', 'igb,bus=rp1',
+    'pcie-pci-bridge,id=pb0,bus=pcie.0,addr=08.0', 'e1000,bus=pb0,addr=01.0',
+    'pcie-root-port,id=rp2,bus=pcie.0,addr=09.0,chassis=3', 'x3130-upstream,id=up0,bus=rp2',
+    'xio3130-downstream,id=dn0,bus=up0,addr=00.0,chassis=4',
+    'xio3130-downstream,id=dn1,bus=up0,addr=01.0,chassis=5',
+    'e1000e,bus=dn0', 'e1000e,bus=dn1',
+    'pcie-root-port,id=rp3,bus=pcie.0,addr=0c.0,chassis=6',
+    'virtio-rng-pci-non-transitional,bus=rp3,addr=00.0,multifunction=on',
+    'virtio-rng-pci-non-transitional,bus=rp3,addr=00.1,multifunction=on',
+    'qemu-xhci,bus=pcie.0,addr=0a.0', 'bochs-display,bus=pcie.0,addr=0b.0',
+)
+WHERE = {
+    'nic': '0000:01:00.0', 'pf': '0000:02:00.0', 'vf': '0000:02:10.0',
+    'multi': '0000:08:00.0+0000:08:00.1', 'conventional': '0000:03:01.0',
+    'switch': '0000:06:00.0+0000:07:00.0', 'usb': '0000:00:0a.0', 'display': '0000:00:0b.0',
+}
+
+SCENARIOS = [
+    Scenario(name='refusals', test='refuse', kernels=('old',), topology='rp', options=WHERE,
+             append='vfio_pci.enable_sriov=1 vfio_pci.disable_idle_d3=0',
+             extra=tuple(word for device in DEVICES for word in ('-device', device)),
+             summary='each refusal of a preserve: its errno, its line, nothing changed'),
+]
