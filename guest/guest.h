@@ -97,6 +97,7 @@ int kexec_load_old(void);
 int kexec_unload(void);
 int kexec_loaded(void);
 int kexec_jump(void);
+int kexec_after(const struct step *steps, size_t n, void *ctx);
 
 /* One entry of the test list; stage() gives the verdict of one stage. */
 struct test {

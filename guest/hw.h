@@ -17,6 +17,16 @@ int luo_preserve(int session, int fd, uint64_t token);
 int luo_get(int session, uint64_t token);
 int luo_finish(int session);
 
+/* A session and the way to it, for steps: failures are reported */
+struct luo_session {
+	int luo, fd;
+};
+
+int luo_session_keep(struct luo_session *s, const char *name, int file,
+		     uint64_t token);
+int luo_session_finish(struct luo_session *s);
+void luo_session_close(struct luo_session *s);
+
 /* iommufd.c */
 int iommufd_open(void);
 int iommufd_ioas_alloc(int fd, uint32_t *ioas);

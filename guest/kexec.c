@@ -90,3 +90,14 @@ int kexec_jump(void)
 		return -errno;
 	return -EIO;
 }
+
+/* The steps of an old kernel, then the jump; comes back with a verdict. */
+int kexec_after(const struct step *steps, size_t n, void *ctx)
+{
+	int rc = v_run(steps, n, ctx);
+
+	if (rc)
+		return rc;
+	v_error(kexec_jump(), "the jump");
+	return VERDICT_FAIL;
+}

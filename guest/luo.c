@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "guest.h"
 #include "hw.h"
@@ -58,4 +59,33 @@ int luo_finish(int session)
 	struct liveupdate_session_finish arg = { .size = sizeof(arg) };
 
 	return sys_ioctl(session, LIVEUPDATE_SESSION_FINISH, &arg);
+}
+
+/* Make a session and put one file in it. */
+int luo_session_keep(struct luo_session *s, const char *name, int file,
+		     uint64_t token)
+{
+	int rc;
+
+	s->luo = luo_open();
+	if (s->luo < 0)
+		return v_error(s->luo, "open /dev/liveupdate");
+	s->fd = luo_create(s->luo, name);
+	if (s->fd < 0)
+		return v_error(s->fd, "create the session");
+	rc = luo_preserve(s->fd, file, token);
+	return rc ? v_error(rc, "preserve the file") : 0;
+}
+
+int luo_session_finish(struct luo_session *s)
+{
+	int rc = luo_finish(s->fd);
+
+	return rc ? v_error(rc, "LIVEUPDATE_SESSION_FINISH") : 0;
+}
+
+void luo_session_close(struct luo_session *s)
+{
+	close(s->fd);
+	close(s->luo);
 }

@@ -15,7 +15,8 @@
 #define TOKEN		0x600000007ULL
 #define SEED		0x6d656d6664ULL
 
-static int luo, session, memfd;
+static struct luo_session s;
+static int memfd;
 static uint64_t len;
 static void *mem;
 
@@ -39,29 +40,20 @@ static int fill(void *p)
 
 static int preserve(void *p)
 {
-	int rc;
-
 	(void)p;
-	luo = luo_open();
-	if (luo < 0)
-		return v_error(luo, "open /dev/liveupdate");
-	session = luo_create(luo, SESSION);
-	if (session < 0)
-		return v_error(session, "create the session");
-	rc = luo_preserve(session, memfd, TOKEN);
-	return rc ? v_error(rc, "preserve the memfd") : 0;
+	return luo_session_keep(&s, SESSION, memfd, TOKEN);
 }
 
 static int retrieve(void *p)
 {
 	(void)p;
-	luo = luo_open();
-	if (luo < 0)
-		return v_error(luo, "open /dev/liveupdate");
-	session = luo_retrieve(luo, SESSION);
-	if (session < 0)
-		return v_error(session, "the session");
-	memfd = luo_get(session, TOKEN);
+	s.luo = luo_open();
+	if (s.luo < 0)
+		return v_error(s.luo, "open /dev/liveupdate");
+	s.fd = luo_retrieve(s.luo, SESSION);
+	if (s.fd < 0)
+		return v_error(s.fd, "the session");
+	memfd = luo_get(s.fd, TOKEN);
 	return memfd < 0 ? v_error(memfd, "retrieve the memfd") : 0;
 }
 
@@ -82,17 +74,14 @@ static int intact(void *p)
 
 static int finish(void *p)
 {
-	int rc = luo_finish(session);
-
 	(void)p;
-	return rc ? v_error(rc, "LIVEUPDATE_SESSION_FINISH") : 0;
+	return luo_session_finish(&s);
 }
 
 static int close_session(void *p)
 {
 	(void)p;
-	close(session);
-	close(luo);
+	luo_session_close(&s);
 	return 0;
 }
 
@@ -132,17 +121,10 @@ static const struct step last[] = {
 
 int test_memfd(unsigned int stage)
 {
-	int rc;
-
 	len = opt_size("size", 64 * MIB);
 	if (stage > opt_u64("hops", 1))
 		return v_run(last, ARRAY_SIZE(last), NULL);
 	if (stage == 1)
-		rc = v_run(first, ARRAY_SIZE(first), NULL);
-	else
-		rc = v_run(between, ARRAY_SIZE(between), NULL);
-	if (rc)
-		return rc;
-	v_error(kexec_jump(), "the jump");
-	return VERDICT_FAIL;
+		return kexec_after(first, ARRAY_SIZE(first), NULL);
+	return kexec_after(between, ARRAY_SIZE(between), NULL);
 }

@@ -13,7 +13,8 @@
 #define SESSION		"ferry-unknown"
 #define TOKEN		42
 
-static int luo, session, memfd;
+static struct luo_session s;
+static int memfd;
 
 static int load_next(void *p)
 {
@@ -28,56 +29,48 @@ static int load_next(void *p)
 static int preserve(void *p)
 {
 	void *mem;
-	int rc;
 
 	(void)p;
-	luo = luo_open();
-	if (luo < 0)
-		return v_error(luo, "open /dev/liveupdate");
-	session = luo_create(luo, SESSION);
-	if (session < 0)
-		return v_error(session, "create the session");
 	memfd = make_memfd("unknown", MIB, &mem);
 	if (memfd < 0)
 		return v_error(memfd, "memfd");
 	pattern_fill(mem, MIB, TOKEN);
-	rc = luo_preserve(session, memfd, TOKEN);
-	return rc ? v_error(rc, "preserve the memfd") : 0;
+	return luo_session_keep(&s, SESSION, memfd, TOKEN);
 }
 
 static int open_luo(void *p)
 {
 	(void)p;
-	luo = luo_open();
-	return luo < 0 ? v_error(luo, "open /dev/liveupdate") : 0;
+	s.luo = luo_open();
+	return s.luo < 0 ? v_error(s.luo, "open /dev/liveupdate") : 0;
 }
 
 static int open_session(void *p)
 {
 	(void)p;
-	session = luo_retrieve(luo, SESSION);
-	return session < 0 ? v_error(session, "the session") : 0;
+	s.fd = luo_retrieve(s.luo, SESSION);
+	return s.fd < 0 ? v_error(s.fd, "the session") : 0;
 }
 
 /* Without this the test would show nothing. */
 static int is_unknown(void *p)
 {
-	int s = luo_create(luo, "ferry-control"), rc;
+	int other = luo_create(s.luo, "ferry-control"), rc;
 	void *mem;
 
 	(void)p;
-	if (s < 0)
-		return v_error(s, "create a session");
+	if (other < 0)
+		return v_error(other, "create a session");
 	memfd = make_memfd("control", MIB, &mem);
-	rc = luo_preserve(s, memfd, 1);
-	close(s);
+	rc = luo_preserve(other, memfd, 1);
+	close(other);
 	close(memfd);
 	return rc == -ENOENT ? 0 : v_error(rc, "preserve, wanted ENOENT");
 }
 
 static int get_unknown(void *p)
 {
-	int rc = luo_get(session, TOKEN);
+	int rc = luo_get(s.fd, TOKEN);
 
 	(void)p;
 	v_info("errno", "%d", rc < 0 ? -rc : 0);
@@ -88,7 +81,7 @@ static int get_unknown(void *p)
 
 static int get_nothing(void *p)
 {
-	int rc = luo_get(session, TOKEN + 1);
+	int rc = luo_get(s.fd, TOKEN + 1);
 
 	(void)p;
 	return rc == -ENOENT ? 0 : v_error(rc, "wanted ENOENT");
@@ -96,17 +89,14 @@ static int get_nothing(void *p)
 
 static int finish(void *p)
 {
-	int rc = luo_finish(session);
-
 	(void)p;
-	return rc ? v_error(rc, "LIVEUPDATE_SESSION_FINISH") : 0;
+	return luo_session_finish(&s);
 }
 
 static int close_all(void *p)
 {
 	(void)p;
-	close(session);
-	close(luo);
+	luo_session_close(&s);
 	return 0;
 }
 
@@ -126,13 +116,8 @@ int test_unknown_file(unsigned int stage)
 		CHECK("the session is finished", finish),
 		STEP("everything is closed", close_all),
 	};
-	int rc;
 
 	if (stage > 1)
 		return v_run(after, ARRAY_SIZE(after), NULL);
-	rc = v_run(before, ARRAY_SIZE(before), NULL);
-	if (rc)
-		return rc;
-	v_error(kexec_jump(), "the jump");
-	return VERDICT_FAIL;
+	return kexec_after(before, ARRAY_SIZE(before), NULL);
 }

@@ -267,18 +267,28 @@ def build_parser():
     return parser
 
 
-def main(arguments):
-    """Run ./lab."""
+def as_program(name, function, arguments):
+    """Run a program's function; signals and known errors become exit codes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return function(arguments)
+    except KeyboardInterrupt:
+        print(f'{name}: interrupted', file=sys.stderr)
+        return 130
+    except (qemu.QemuError, argparse.ArgumentTypeError) as error:
+        print(f'{name}: {error}', file=sys.stderr)
+        return 1
+
+
+def dispatch(arguments):
+    """Run the command that is named."""
     options = build_parser().parse_args(arguments)
     handlers = {'list': command_list, 'run': command_run, 'shell': command_shell,
                 'boot': command_boot, 'guest': command_guest}
-    try:
-        return handlers[options.command](options)
-    except KeyboardInterrupt:
-        print('lab: interrupted', file=sys.stderr)
-        return 130
-    except (qemu.QemuError, argparse.ArgumentTypeError) as error:
-        print(f'lab: {error}', file=sys.stderr)
-        return 1
+    return handlers[options.command](options)
+
+
+def main(arguments):
+    """Run ./lab."""
+    return as_program('lab', dispatch, arguments)

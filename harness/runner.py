@@ -139,10 +139,23 @@ def parser():
     return options
 
 
-def main(arguments):
-    """Run the tests."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def run_all(programs, chosen, options):
+    """Run test programs and scenarios; return all that is known then."""
+    session = Session(qemu.find(options.qemu))
+    version = '.'.join(map(str, session.program.version))
+    print(f'QEMU {version} ({session.program.origin})' + (
+        '' if session.program.full_coverage() else f': reduced coverage; {qemu.HOW}'))
+    for name, argv, environment in programs:
+        result, why, seconds = run_script(name, argv, environment)
+        session.add(name, result, seconds, why)
+    settings = {'accel': options.accel, 'kernels': commands.pairs(options.kernel),
+                'patience': options.patience, 'same_kernel_ok': bool(options.kernel)}
+    session.scenarios(chosen, settings)
+    return session
+
+
+def run_tests(arguments):
+    """Run the tests that are asked for."""
     options = parser().parse_args(arguments)
 
     def wanted(name):
@@ -150,33 +163,21 @@ def main(arguments):
 
     programs = [row for row in scripts() if wanted(row[0])]
     known = scenario.load()
-    long_tests = {n for n, s in known.items() if s.long}
     chosen = [s for n, s in known.items()
               if wanted(n) and (not s.long or options.long or options.name)]
     if options.list:
         print('\n'.join([row[0] for row in programs] + [s.name for s in chosen]))
         return 0
-    try:
-        session = Session(qemu.find(options.qemu))
-        version = '.'.join(map(str, session.program.version))
-        print(f'QEMU {version} ({session.program.origin})' + (
-            '' if session.program.full_coverage() else f': reduced coverage; {qemu.HOW}'))
-        for name, argv, environment in programs:
-            result, why, seconds = run_script(name, argv, environment)
-            session.add(name, result, seconds, why)
-        settings = {'accel': options.accel, 'kernels': commands.pairs(options.kernel),
-                    'patience': options.patience, 'same_kernel_ok': bool(options.kernel)}
-        session.scenarios(chosen, settings)
-        if not options.name:
-            session.missing()
-            session.contract(long_tests)
-    except KeyboardInterrupt:
-        print('tests: interrupted', file=sys.stderr)
-        return 130
-    except (qemu.QemuError, argparse.ArgumentTypeError) as error:
-        print(f'tests: {error}', file=sys.stderr)
-        return 1
+    session = run_all(programs, chosen, options)
+    if not options.name:
+        session.missing()
+        session.contract({n for n, s in known.items() if s.long})
     report.write_results(os.path.join(LOGS, 'results.json'), session.rows)
     results = [row[1] for row in session.rows]
     print(report.totals(results))
     return 1 if scenario.FAIL in results or not results else 0
+
+
+def main(arguments):
+    """Run ./tests/run."""
+    return commands.as_program('tests', run_tests, arguments)

@@ -5,17 +5,9 @@
  */
 #include <stdlib.h>
 
+#include "ktap.h"
+
 #include "../../kernel/overlay/drivers/iommu/liveupdate-parse-vectors.h"
-
-static unsigned int tests, failed;
-
-static void result(bool good, const char *what)
-{
-	tests++;
-	if (!good)
-		failed++;
-	printf("%sok %u - %s\n", good ? "" : "not ", tests, what);
-}
 
 static struct vec_image *new_image(void)
 {
@@ -331,7 +323,5 @@ int main(void)
 	test_unused_bytes();
 	test_every_byte();
 	test_garbage();
-	printf("1..%u\n", tests);
-	printf("# totals: pass:%u fail:%u\n", tests - failed, failed);
-	return failed ? 1 : 0;
+	return results();
 }

@@ -4,17 +4,8 @@
  * and under the sanitizers: what is good, what another version may bring, and
  * every field that can be wrong. Prints KTAP and exits 0 or 1.
  */
+#include "ktap.h"
 #include "records.h"
-
-static unsigned int tests, failed;
-
-static void result(bool good, const char *what)
-{
-	tests++;
-	if (!good)
-		failed++;
-	printf("%sok %u - %s\n", good ? "" : "not ", tests, what);
-}
 
 /* ---- iommufd ---- */
 
@@ -259,7 +250,5 @@ int main(void)
 	test_pci();
 	test_vfio();
 	kho_reset();
-	printf("1..%u\n", tests);
-	printf("# totals: pass:%u fail:%u\n", tests - failed, failed);
-	return failed ? 1 : 0;
+	return results();
 }
