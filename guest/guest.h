@@ -119,5 +119,6 @@ int test_refuse_image(unsigned int stage);
 int test_selftest(unsigned int stage);
 int test_shell(unsigned int stage);
 int test_unknown_file(unsigned int stage);
+int test_window(unsigned int stage);
 
 #endif /* GUEST_H */

@@ -30,6 +30,7 @@ static const struct test tests[] = {
 	{ "selftest", test_selftest },
 	{ "shell", test_shell },
 	{ "unknown-file", test_unknown_file },
+	{ "window", test_window },
 };
 
 static void mount_all(void)

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "dma.h"
+#include "frozen.h"
 #include "guest.h"
 
 static struct dma ctx;
@@ -172,6 +173,18 @@ static int frames_after_finish(void *p)
 	return rc ? rc : dma_ring_is_consistent(d);
 }
 
+/* The old kernel's processes, see hammer.c. */
+static bool was_hammered(void *p)
+{
+	(void)p;
+	return opt_u64("hammer", 0);
+}
+
+static int hammered(void *p)
+{
+	return hammer_result(p);
+}
+
 static bool wants_fin(void *p)
 {
 	return dma_keeps(p) && opt_u64("fin", 100);
@@ -205,6 +218,8 @@ static const struct step new_kernel[] = {
 	CHECK_WHEN("binding to another iommufd is refused", bind_elsewhere,
 		   dma_keeps),
 	STEP_WHEN("the registers are mapped", map_registers, dma_keeps),
+	CHECK_WHEN("nothing changed between freeze and jump", hammered,
+		   was_hammered),
 	CHECK("frames are contiguous", dma_frames_are_whole),
 	CHECK_WHEN("frames arrived during the kexec", dma_frames_crossed,
 		   dma_keeps),

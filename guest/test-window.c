@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * window: between the freeze of a device and the jump. First with a jump that is
+ * called off, because a file that is frozen later refuses; then with one that
+ * takes place. Processes try to change everything all the time. The new kernel's
+ * half is that of the test "dma".
+ *
+ * The kernel stays at the point where the device is frozen, if it is one that
+ * can: liveupdate_delay=frozen:MS.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "dma.h"
+#include "frozen.h"
+#include "guest.h"
+#include "kit.h"
+
+static struct dma ctx;
+static struct kit late;
+
+/* The last file of the session is an iommufd with a device that is not kept. */
+static int refuse_later(void *p)
+{
+	const char *bdf = opt_str("second", "0000:00:06.0");
+	struct dma *d = p;
+	int rc;
+
+	rc = pci_bind_vfio(bdf);
+	if (!rc)
+		rc = kit_open(&late, bdf, KIT_ALL & ~KIT_SESSION);
+	if (!rc)
+		rc = luo_preserve(d->session, late.memfd, KIT_TOKEN);
+	if (!rc)
+		rc = luo_preserve(d->session, late.iommufd, KIT_TOKEN + 1);
+	return rc ? v_error(rc, "a second iommufd") : 0;
+}
+
+static int called_off(void *p)
+{
+	struct dma *d = p;
+	int bad = 0;
+
+	kmsg_skip();
+	bad |= hammer_start(d);
+	bad |= want(kexec_jump(), -EBUSY, "reboot(KEXEC)");
+	hammer_stop();
+	bad |= kmsg_refusal("iommufd", "came into use and would be lost");
+	return bad | hammer_result(d);
+}
+
+static int start(void *p)
+{
+	return hammer_start(p);
+}
+
+static int session_again(void *p)
+{
+	struct dma *d = p;
+	int rc;
+
+	dma_close_session(d);
+	kit_close(&late);
+	rc = dma_preserve_memfd(d);
+	if (!rc)
+		rc = dma_preserve_iommufd(d);
+	return rc ? rc : dma_preserve_vfio(d);
+}
+
+static int list_objects(void *p)
+{
+	struct dma *d = p;
+	uint32_t state;
+	int n;
+
+	n = iommufd_objects(d->iommufd, d->state->objects, MAX_OBJECTS, &state);
+	if (n < 0)
+		return v_error(n, "IOMMU_LIVEUPDATE_OBJECTS");
+	d->state->nr_objects = n;
+	return 0;
+}
+
+static int write_down(void *p)
+{
+	struct dma *d = p;
+
+	frames_scan(&d->rx, &d->nic);
+	d->state->frames = d->rx.count;
+	d->state->last_seq = d->rx.last_seq;
+	return d->rx.holes || d->rx.corrupt || d->rx.dups ? -EIO : 0;
+}
+
+static int old_kernel(struct dma *d)
+{
+	static const struct step steps[] = {
+		STEP("the card is bound to vfio-pci", dma_bind_driver),
+		STEP("memory is made", dma_make_memory),
+		STEP("the card is attached to its page table", dma_attach),
+		STEP("a second address space is made", frozen_spare),
+		STEP("the receive ring is up", dma_ring_up),
+		SYNC("ready"),
+		STEP("frames arrive", dma_frames_arrive),
+		STEP("the next kernel is loaded", dma_load_next),
+		STEP("the page table is marked", dma_mark),
+		STEP("the memfd is preserved", dma_preserve_memfd),
+		STEP("the iommufd is preserved", dma_preserve_iommufd),
+		STEP("the VFIO device is preserved", dma_preserve_vfio),
+		STEP("a file that is frozen later will refuse", refuse_later),
+		CHECK("a jump is called off, nothing changed meanwhile",
+		      called_off),
+		CHECK("DMA goes on after it", dma_goes_on),
+		STEP("without that file all is preserved again", session_again),
+		STEP("the objects are listed", list_objects),
+		SYNC("preserved"),
+		STEP("DMA goes on", dma_goes_on),
+		STEP("frames are contiguous and written down", write_down),
+		SYNC("kexec"),
+		STEP("processes try to change everything", start),
+	};
+	int rc = v_run(steps, ARRAY_SIZE(steps), d);
+
+	if (rc)
+		return rc;
+	v_error(kexec_jump(), "the jump");
+	return VERDICT_FAIL;
+}
+
+int test_window(unsigned int stage)
+{
+	if (stage > 1)
+		return test_dma(stage);
+	dma_init(&ctx);
+	return old_kernel(&ctx);
+}

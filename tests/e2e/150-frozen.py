@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What may not change while a device is preserved, and that nothing hangs because of it."""
+from harness.scenario import Scenario
+
+# The slots of root ports are PCI Express ones, so that their buttons are there.
+NATIVE = ('-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off')
+SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
+# The judge of resets sees those of the second device, too.
+NO_D3 = 'vfio_pci.disable_idle_d3=1'
+JUDGES = ('verdict', 'console', 'translation', 'faults', 'resets')
+
+
+def press_button(run):
+    """Press the attention button of the NIC's slot."""
+    run.machine.qmp.command('device_del', id='nic0')
+
+
+SCENARIOS = [
+    Scenario(name='frozen', test='frozen', kernels=('old', 'new'), stages=1, topology='rp',
+             rate=2000, judges=JUDGES, kept_until='closing', extra=NATIVE + SECOND,
+             at={'button': press_button}, timeout=150, append=NO_D3,
+             summary='what is refused while a device is preserved; DMA goes on'),
+]
