@@ -116,6 +116,7 @@ int test_plain_poweroff(unsigned int stage);
 int test_plain_reboot(unsigned int stage);
 int test_refuse(unsigned int stage);
 int test_refuse_image(unsigned int stage);
+int test_refuse_rmrr(unsigned int stage);
 int test_selftest(unsigned int stage);
 int test_shell(unsigned int stage);
 int test_unknown_file(unsigned int stage);

@@ -27,6 +27,7 @@ static const struct test tests[] = {
 	{ "plain-reboot", test_plain_reboot },
 	{ "refuse", test_refuse },
 	{ "refuse-image", test_refuse_image },
+	{ "refuse-rmrr", test_refuse_rmrr },
 	{ "selftest", test_selftest },
 	{ "shell", test_shell },
 	{ "unknown-file", test_unknown_file },

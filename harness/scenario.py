@@ -50,6 +50,7 @@ class Scenario:
     stages: int = 0                         # how many stages speak; 0: one per kernel
     timeout: int = 120
     files: object = None                    # function(run) -> [(path in the guest, content)]
+    begin: object = None                    # function(run), when the machine begins to run
     at: dict = field(default_factory=dict)  # sync name -> function(run), before the answer
     check: object = None                    # function(run) -> list of objections
     tolerate: tuple = ()                    # console lines that may appear
@@ -205,6 +206,8 @@ class Run:
                 rate = self.settings.get('rate') or self.scenario.rate
                 self.source = frames.Source(box.socket('nic'), rate)
             box.go()
+            if self.scenario.begin:
+                self.scenario.begin(self)
             end = time.monotonic() + limit
             try:
                 self._converse(box, end)

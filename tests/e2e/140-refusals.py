@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a preserve refuses: each with its errno, its line in the log, and nothing changed."""
+from harness import acpi
 from harness.scenario import Scenario
 
 # Slot by slot of the root bus; SeaBIOS numbers the buses below in this order. The NIC that can
@@ -22,7 +23,21 @@ WHERE = {
     'switch': '0000:06:00.0+0000:07:00.0', 'usb': '0000:00:0a.0', 'display': '0000:00:0b.0',
 }
 
+# A USB controller uses such memory at boot only; nobody knows that of another device.
+FIRMWARE = acpi.rmrr(0xf0000, 0xf0fff, [(6, 0), (0xa, 0)])
+
+
+def firmware_memory(run):
+    """Let the firmware say that 00:06.0 and the USB controller need a direct mapping."""
+    acpi.add_rmrr_at_boot(run.machine, FIRMWARE)
+
+
 SCENARIOS = [
+    Scenario(name='refuse-rmrr', test='refuse-rmrr', kernels=('old',), topology='rp',
+             begin=firmware_memory, options={'second': '0000:00:06.0'},
+             extra=('-device', 'igb,bus=pcie.0,addr=06.0',
+                    '-device', 'qemu-xhci,bus=pcie.0,addr=0a.0'),
+             summary='a device that needs a direct mapping behind the same unit'),
     Scenario(name='refusals', test='refuse', kernels=('old',), topology='rp', options=WHERE,
              append='vfio_pci.enable_sriov=1 vfio_pci.disable_idle_d3=0',
              extra=tuple(word for device in DEVICES for word in ('-device', device)),
