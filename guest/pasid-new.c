@@ -186,7 +186,7 @@ static int replace(void *p)
 /* Every third PASID, and the last one; then a new one is attached. */
 static int detach(void *p)
 {
-	struct attachment fresh = { .pasid = NEW_PASID };
+	struct attachment fresh = { .pasid = NEW_PASID, .area = NO_AREA };
 	struct pasid_test *t = p;
 	struct pasid_device *d;
 	struct attachment *a;
@@ -220,12 +220,13 @@ static int close_all(void *p)
 	struct pasid_test *t = p;
 
 	pasid_close_files(t);
-	close(t->session);
-	close(t->luo);
+	pasid_close_session(t);
 	munmap(t->mem, PASID_MEM_LEN);
 	close(t->memfd);
-	munmap(t->area[AREA_FRESH], AREA_LEN);
-	close(t->extra[AREA_FRESH]);
+	if (t->area[AREA_FRESH]) {
+		munmap(t->area[AREA_FRESH], AREA_LEN);
+		close(t->extra[AREA_FRESH]);
+	}
 	return 0;
 }
 
@@ -238,6 +239,50 @@ static int pages_are_back(void *p)
 	v_info("iommu_pages_booted", "%ld", pages_booted);
 	v_info("iommu_pages_closed", "%ld", now);
 	return now < pages_booted ? 0 : v_error(0, "page tables are left");
+}
+
+/* A device nobody wants any more is stopped: nothing lands in its slot. */
+static int all_quiet(void *p)
+{
+	struct pasid_test *t = p;
+	uint8_t *slots = t->area[AREA_NO_PASID];
+	uint64_t before[MAX_DEVICES];
+	struct pasid_device *d;
+	int cmd, bad = 0;
+
+	for_each_kept(t, d)
+		before[d->index] = *(uint64_t *)(slots + d->index * DMA_SLOT);
+	sleep_ms(300);
+	for_each_kept(t, d) {
+		cmd = pci_config_read16(d->bdf, 4);
+		if (before[d->index] ==
+		    *(uint64_t *)(slots + d->index * DMA_SLOT) && cmd >= 0 &&
+		    !(cmd & 4))
+			continue;
+		bad |= v_error(0, d->bdf);
+	}
+	return bad;
+}
+
+static int abandoned(struct pasid_test *t)
+{
+	static const struct step steps[] = {
+		SYNC("booted"),
+		STEP("the session is retrieved", get_session),
+		STEP("memory is retrieved", get_memory),
+		CHECK("PASIDs led to their memory until then",
+		      pasid_check_slots),
+		CHECK("the session is finished", finish),
+		CHECK("devices are stopped, nothing lands in memory any more",
+		      all_quiet),
+		SYNC("abandoned"),
+		STEP("everything is closed", close_all),
+		SYNC("closed"),
+		CHECK("page tables are given back", pages_are_back),
+		CHECK_WHEN("nothing is leaked", dma_no_leak, dma_has_kmemleak),
+	};
+
+	return v_run(steps, ARRAY_SIZE(steps), t);
 }
 
 int pasid_new_kernel(struct pasid_test *t)
@@ -279,5 +324,7 @@ int pasid_new_kernel(struct pasid_test *t)
 
 	pages_booted = vmstat("nr_iommu_pages");
 	t->round = ROUND_BOOTED;
+	if (!strcmp(opt_str("mode", ""), "abandon"))
+		return abandoned(t);
 	return v_run(steps, ARRAY_SIZE(steps), t);
 }

@@ -155,6 +155,8 @@ int pasid_refuse_unmarked(void *p)
 	struct pasid_device *d = first(t, KIND_ONE);
 	int bad = 0;
 
+	if (!d)
+		return STEP_SKIP;
 	bad |= pasid_want(pasid_attach(t, d, &a, AREA_UNMARKED), 0, "attach");
 	bad |= pasid_want(pasid_keep(t, d, &a), 0, "PRESERVE");
 	bad |= pasid_want(luo_preserve(t->session, t->iommufd, 2), -EOPNOTSUPP,
@@ -163,8 +165,8 @@ int pasid_refuse_unmarked(void *p)
 	return bad;
 }
 
-static int refused(struct pasid_test *t, struct pasid_device *d, int wanted,
-		   const char *what)
+static int preserve(struct pasid_test *t, struct pasid_device *d, int wanted,
+		    const char *what)
 {
 	static struct iommu_liveupdate_object before[MAX_LISTED];
 	static struct iommu_liveupdate_object after[MAX_LISTED];
@@ -172,8 +174,8 @@ static int refused(struct pasid_test *t, struct pasid_device *d, int wanted,
 
 	bad = pasid_want(luo_preserve(t->session, t->vfio[d->index],
 				      pasid_token(d)), wanted, what);
-	if (n < 0 || pasid_list(t, after) != n ||
-	    memcmp(before, after, n * sizeof(*before)))
+	if (wanted && (n < 0 || pasid_list(t, after) != n ||
+		       memcmp(before, after, n * sizeof(*before))))
 		bad |= v_error(0, "the objects are not as before");
 	return bad;
 }
@@ -188,7 +190,7 @@ int pasid_refuse_unset(void *p)
 	for_each_dev(t, d) {
 		if (d->kind != KIND_UNSET && d->kind != KIND_SOME)
 			continue;
-		bad |= refused(t, d, -EOPNOTSUPP, d->bdf);
+		bad |= preserve(t, d, -EOPNOTSUPP, d->bdf);
 	}
 	return bad;
 }
@@ -201,10 +203,12 @@ int pasid_refuse_late(void *p)
 	struct pasid_device *d = first(t, KIND_ONE);
 	int bad = 0;
 
+	if (!d)
+		return STEP_SKIP;
 	bad |= pasid_want(pasid_attach(t, d, &a, AREA_UNMARKED), 0, "attach");
-	bad |= refused(t, d, -EOPNOTSUPP, "UNSET");
+	bad |= preserve(t, d, -EOPNOTSUPP, "UNSET");
 	bad |= pasid_want(pasid_keep(t, d, &a), 0, "PRESERVE");
-	bad |= refused(t, d, -EINVAL, "PRESERVE, not in the marked set");
+	bad |= preserve(t, d, -EINVAL, "PRESERVE, not in the marked set");
 	bad |= pasid_want(pasid_detach(t, d, &a), 0, "detach");
 	return bad;
 }
@@ -220,14 +224,14 @@ int pasid_decide(void *p)
 		if (d->kind == KIND_UNSET) {
 			bad |= pasid_want(pasid_detach(t, d, &d->p[0]), 0,
 					  "detach the first");
-			bad |= refused(t, d, -EOPNOTSUPP, "one is left");
+			bad |= preserve(t, d, -EOPNOTSUPP, "one is left");
 			bad |= pasid_want(pasid_detach(t, d, &d->p[1]), 0,
 					  "detach the last");
 		}
 		if (d->kind == KIND_SOME) {
 			bad |= pasid_want(pasid_detach(t, d, &d->p[2]), 0,
 					  "detach");
-			bad |= refused(t, d, -EOPNOTSUPP,
+			bad |= preserve(t, d, -EOPNOTSUPP,
 				       "attached again, so not set again");
 			bad |= pasid_want(pasid_keep(t, d, &d->p[3]), 0,
 					  "PRESERVE");
@@ -318,8 +322,8 @@ static int legacy_set_up(void *p)
 	if (!rc)
 		rc = iommufd_ioas_alloc(t->iommufd, &ioas);
 	if (!rc)
-		rc = iommufd_hwpt_alloc(t->iommufd, d->dev_id, ioas,
-					&t->s->hwpt[AREA_B]);
+		rc = iommufd_hwpt_alloc_pasid(t->iommufd, d->dev_id, ioas,
+					      &t->s->hwpt[AREA_B]);
 	if (!rc)
 		rc = vfio_attach(t->vfio[0], t->s->hwpt[AREA_B]);
 	return rc ? v_error(rc, "attach the device") : 0;
@@ -339,20 +343,33 @@ static int legacy_caps(void *p)
 	       v_error(0, "IOMMU_HW_CAP_LIVEUPDATE_PASID") : 0;
 }
 
+/*
+ * The IOMMU core attaches a PASID to a device that has none, without any effect.
+ * It cannot be kept, and so a device with it cannot, until it is detached.
+ */
 static int legacy_refused(void *p)
 {
 	struct pasid_test *t = p;
 	struct pasid_device *d = t->s->dev;
-	uint32_t hwpt;
-	int bad = 0;
+	uint32_t hwpt = t->s->hwpt[AREA_B];
+	int fd = t->vfio[0], bad = 0;
 
+	bad |= pasid_want(vfio_attach_pasid(fd, OTHER_PASID, hwpt), 0,
+			  "attach");
 	bad |= pasid_want(set(t, d, OTHER_PASID,
 			      IOMMU_DEVICE_LIVEUPDATE_PRESERVE), -EOPNOTSUPP,
 			  "PRESERVE");
-	if (!iommufd_hwpt_alloc_pasid(t->iommufd, d->dev_id, 0, &hwpt))
-		bad |= v_error(0, "a page table for PASIDs");
-	if (!vfio_attach_pasid(t->vfio[0], OTHER_PASID, t->s->hwpt[AREA_B]))
-		bad |= v_error(0, "a PASID was attached");
+	bad |= pasid_want(set(t, d, OTHER_PASID,
+			      IOMMU_DEVICE_LIVEUPDATE_UNSET), 0, "UNSET");
+	bad |= pasid_want(iommufd_mark(t->iommufd, hwpt, 1, 0), 0, "mark");
+	t->luo = luo_open();
+	t->session = luo_create(t->luo, pasid_session);
+	bad |= pasid_want(luo_preserve(t->session, t->iommufd, 2), 0,
+			  "the iommufd");
+	bad |= preserve(t, d, -EOPNOTSUPP, "with a PASID");
+	bad |= pasid_want(vfio_detach_pasid(fd, OTHER_PASID), 0, "detach");
+	bad |= preserve(t, d, 0, "without a PASID");
+	pasid_close_session(t);
 	return bad;
 }
 

@@ -121,7 +121,7 @@ void pasid_look_at_memory(struct pasid_test *t)
 		t->area[i] = mem + OFF_AREAS + i * AREA_LEN;
 }
 
-/* Tells the host where the pages of an area are. */
+/* Tells the host where the pages of an area are: pinned, they do not move. */
 static int say_area(struct pasid_test *t, enum area area)
 {
 	char key[32], text[512];
@@ -148,14 +148,12 @@ int pasid_make_extra(struct pasid_test *t, enum area area)
 		return v_error(fd, "memfd");
 	t->extra[area] = fd;
 	memset(t->area[area], 0, AREA_LEN);
-	return say_area(t, area);
+	return 0;
 }
 
 int pasid_make_memory(void *p)
 {
 	struct pasid_test *t = p;
-	unsigned int i;
-	int rc;
 
 	t->memfd = make_memfd("areas", PASID_MEM_LEN, &t->mem);
 	if (t->memfd < 0)
@@ -164,11 +162,6 @@ int pasid_make_memory(void *p)
 	pasid_look_at_memory(t);
 	*t->s = t->scratch;
 	t->s->magic = STATE_MAGIC;
-	for (i = 0; i < NR_FILE_AREAS; i++) {
-		rc = say_area(t, i);
-		if (rc)
-			return rc;
-	}
 	return pasid_make_extra(t, AREA_LEFT);
 }
 
@@ -196,7 +189,7 @@ int pasid_make_table(struct pasid_test *t, int iommufd, uint32_t dev_id,
 	if (!rc)
 		rc = iommufd_hwpt_alloc_pasid(iommufd, dev_id, s->ioas[area],
 					      &s->hwpt[area]);
-	return rc ? v_error(rc, "a page table for PASIDs") : 0;
+	return rc ? v_error(rc, "a page table for PASIDs") : say_area(t, area);
 }
 
 static int make_tables(struct pasid_test *t, const struct pasid_device *d)

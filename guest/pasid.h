@@ -126,7 +126,12 @@ void pasid_close_files(struct pasid_test *t);
 /* test-pasid.c */
 extern const char *const pasid_session;
 uint64_t pasid_token(const struct pasid_device *d);
+int pasid_open_session(struct pasid_test *t);
+void pasid_close_session(struct pasid_test *t);
 int pasid_new_kernel(struct pasid_test *t);
+
+/* pasid-race.c */
+int pasid_race(void *p);
 
 /* pasid-refuse.c: what is refused, with which errno */
 int pasid_caps(void *p);

@@ -5,7 +5,8 @@
  * tables, and writes a word through the entry of every PASID, as the device
  * would. In the new kernel the guest looks for these words.
  *
- * Options: mode=legacy for a unit that has no PASIDs.
+ * Options: mode=legacy for a unit that has no PASIDs; mode=abandon: in the new
+ * kernel nobody retrieves a device.
  */
 #include <errno.h>
 #include <string.h>
@@ -49,6 +50,14 @@ static int mark(void *p)
 	return 0;
 }
 
+static int preserve_iommufd(void *p)
+{
+	struct pasid_test *t = p;
+	int rc = luo_preserve(t->session, t->iommufd, TOKEN_IOMMUFD);
+
+	return rc ? v_error(rc, "preserve the iommufd") : 0;
+}
+
 static int preserve_memfd(void *p)
 {
 	struct pasid_test *t = p;
@@ -64,12 +73,18 @@ static int preserve_memfd(void *p)
 	return rc ? v_error(rc, "preserve the memfd") : 0;
 }
 
-static int preserve_iommufd(void *p)
+/* A session that holds everything but devices. */
+int pasid_open_session(struct pasid_test *t)
 {
-	struct pasid_test *t = p;
-	int rc = luo_preserve(t->session, t->iommufd, TOKEN_IOMMUFD);
+	int rc = preserve_memfd(t);
 
-	return rc ? v_error(rc, "preserve the iommufd") : 0;
+	return rc ? rc : preserve_iommufd(t);
+}
+
+void pasid_close_session(struct pasid_test *t)
+{
+	close(t->session);
+	close(t->luo);
 }
 
 static int preserve_devices(void *p)
@@ -91,23 +106,15 @@ static int preserve_devices(void *p)
 
 static int back_out(void *p)
 {
-	struct pasid_test *t = p;
-
-	close(t->session);
-	close(t->luo);
+	pasid_close_session(p);
 	return 0;
 }
 
 static int all_again(void *p)
 {
-	struct pasid_test *t = p;
-	int rc = preserve_memfd(t);
+	int rc = pasid_open_session(p);
 
-	if (!rc)
-		rc = preserve_iommufd(t);
-	if (!rc)
-		rc = preserve_devices(t);
-	return rc;
+	return rc ? rc : preserve_devices(p);
 }
 
 /* Is this object the attachment of @a? Ids are as when it was attached. */
@@ -220,6 +227,8 @@ static const struct step old_kernel[] = {
 	SYNC("undone"),
 	CHECK("after backing out PASIDs lead to their memory",
 	      pasid_check_slots),
+	CHECK("a preserve that races with attaching a PASID loses none",
+	      pasid_race),
 	STEP("everything is preserved again", all_again),
 	CHECK("each attachment is listed, that without a PASID first",
 	      list_objects),

@@ -115,6 +115,28 @@ class Resets(unittest.TestCase):
             {'01:00.0': 0xcc}, ['00:05.0']), [])
 
 
+class DeviceTlb(unittest.TestCase):
+    """The flush of one device's translations before queued invalidation goes off."""
+
+    flush = 'invalidate desc type device high 0x7ffffffffffff001 low 0x6800000003'
+    pasid = 'invalidate desc type device-piotlb high 0x0 low 0x4d00680008'
+
+    def flushed(self, *items, bdf='00:0d.0'):
+        """Return the answer for a trace."""
+        return trace.device_tlb_flushed(events(*items), bdf)
+
+    def test_seen(self):
+        """Without and with a PASID, of this device only, in time only."""
+        off = (5, 'vtd_inv_qi_enable', 'enabled 0')
+        for text in (self.flush, self.pasid):
+            with self.subTest(text):
+                flush = (4, 'vtd_inv_desc', text)
+                self.assertTrue(self.flushed(flush, off))
+                self.assertFalse(self.flushed(flush, off, bdf='00:0e.0'))
+                self.assertFalse(self.flushed(off, (6, *flush[1:])))
+        self.assertFalse(self.flushed(off))
+
+
 class Gaps(unittest.TestCase):
     """The blackout figure."""
 
