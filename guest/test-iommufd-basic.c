@@ -102,7 +102,7 @@ static int pasid_refused(void *p)
 
 	rc = sys_ioctl(fd, IOMMU_DEVICE_LIVEUPDATE, &arg);
 	if (rc >= 0 || rc == -ENOTTY)
-		bad |= want(rc, -EOPNOTSUPP, "an unknown disposition");
+		bad |= want(rc, -EINVAL, "an unknown disposition");
 	arg.disposition = IOMMU_DEVICE_LIVEUPDATE_PRESERVE;
 	rc = sys_ioctl(fd, IOMMU_DEVICE_LIVEUPDATE, &arg);
 	if (rc >= 0 || rc == -ENOTTY)

@@ -86,6 +86,10 @@ static void check_objects(const struct iommufd_lu_incoming *in)
 		      "a device without a HWPT");
 		check(memchr(d->name, 0, sizeof(d->name)), "an endless name");
 		check(!d->flags, "a device with unknown flags");
+		check(d->pasid ? i && d->dev_id == d[-1].dev_id &&
+					d->pasid > d[-1].pasid :
+				 !i || d->dev_id > d[-1].dev_id,
+		      "a PASID without its device");
 	}
 }
 

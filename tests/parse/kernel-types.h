@@ -47,6 +47,7 @@ struct list_head {
 /* Reading 0 bytes is no reason to run out of memory */
 #define kvmalloc(size, flags) malloc((size) ? (size) : 1)
 #define kvfree(mem) free(mem)
+#define sort(base, n, size, cmp, swap) qsort(base, n, size, cmp)
 #define pr_warn(...) ((void)0)
 
 static inline void *ERR_PTR(long err)

@@ -98,7 +98,7 @@ static bool record_change(const struct vec_change *change)
 		want = vec_used(slot) ? 0 : -ENOENT;
 		if (slot == change->slot)
 			want = change->ret;
-		else if (change->ret && vec_depends(image, slot, change->slot))
+		else if (change->ret && vec_depends(slot, change->slot))
 			want = -EINVAL;
 		if (ret == want)
 			continue;
@@ -182,13 +182,13 @@ static void test_counts(void)
 		       !iommu_liveupdate_parse_missing(&p, VEC_UNIT_LEGACY),
 	       "unit: one record too many");
 	unit->nr_devices = 2;
-	domain->nr_devices = 3;
+	domain->nr_attachments = 3;
 	result(!parse_one(image, VEC_DOMAIN_LEGACY) &&
 		       !parse_one(image, VEC_DEVICE_LEGACY_B) &&
 		       iommu_liveupdate_parse_missing(&p, VEC_DOMAIN_LEGACY) ==
 			       1,
 	       "domain: one record missing");
-	domain->nr_devices = 0;
+	domain->nr_attachments = 0;
 	result(!parse_one(image, VEC_DOMAIN_LEGACY) &&
 		       parse_one(image, VEC_DEVICE_LEGACY_A) == -EINVAL,
 	       "domain: no device expected");
@@ -202,6 +202,7 @@ static void test_did(void)
 	struct iommu_device_ser *first = vec_slot(image, VEC_DEVICE_FIRST);
 	struct iommu_device_ser *second = vec_slot(image, VEC_DEVICE_SECOND);
 
+	vec_drop_pasids(image);
 	first->vtd.did = 8;
 	first->vtd.pasid0[1] = 8;
 	result(!parse_one(image, VEC_DEVICE_SECOND) &&
@@ -214,6 +215,35 @@ static void test_did(void)
 	second->vtd.did = 0x1234;
 	second->vtd.pasid0[1] = 0x1234;
 	result(!parse_one(image, VEC_DEVICE_SECOND), "large domain id");
+	free(image);
+}
+
+/* A PASID uses the same domain ids as the devices of its unit. */
+static void test_pasids(void)
+{
+	struct vec_image *image = new_image();
+	struct iommu_domain_ser *domain = vec_slot(image, VEC_DOMAIN_FIRST);
+	struct iommu_pasid_ser *b = vec_slot(image, VEC_PASID_B);
+	struct iommu_parse p;
+
+	b->vtd.did = 7;
+	b->vtd.entry[1] = 7;
+	result(!parse_one(image, VEC_DEVICE_FIRST) &&
+		       parse_one(image, VEC_PASID_B) == -EINVAL &&
+		       parse_one(image, VEC_DEVICE_SECOND) == -EINVAL &&
+		       parse_one(image, VEC_PASID_A) == -EINVAL,
+	       "PASID with another id of the domain");
+	b->vtd.did = 9;
+	b->vtd.entry[1] = 9;
+	domain->nr_attachments = 1;
+	result(!parse_one(image, VEC_DEVICE_FIRST) &&
+		       parse_one(image, VEC_DEVICE_SECOND) == -EINVAL,
+	       "domain: one attachment too many costs the later device");
+	domain->nr_attachments = 3;
+	result(!parse_one(image, VEC_PASID_B) && !parse_root(image, &p) &&
+		       iommu_liveupdate_parse_missing(&p, VEC_DOMAIN_FIRST) ==
+			       1,
+	       "domain: a PASID record missing");
 	free(image);
 }
 
@@ -294,7 +324,7 @@ static void test_garbage(void)
 	for (round = 0; round < 20000; round++) {
 		vec_build(image);
 		for (i = 0; i < 1 + round % 16; i++) {
-			byte = vec_slot(image, rand() % VEC_DEVICE_MOCK);
+			byte = vec_slot(image, rand() % VEC_PASID_MOCK);
 			byte[rand() % IOMMU_SER_SLOT_SIZE] = rand();
 		}
 		if (parse_root(image, &p)) {
@@ -320,6 +350,7 @@ int main(void)
 	test_empty();
 	test_counts();
 	test_did();
+	test_pasids();
 	test_unused_bytes();
 	test_every_byte();
 	test_garbage();

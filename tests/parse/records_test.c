@@ -44,6 +44,35 @@ static int read_iommufd(void)
 		       "iommufd: device: " #change);                     \
 	} while (0)
 
+/* Two PASIDs of the first device, in the entries of the others */
+#define PASIDS(change, left)                                             \
+	do {                                                             \
+		iommufd_build(&image);                                   \
+		image.devices[1] = (struct iommufd_device_ser){          \
+			.dev_id = 10, .hwpt_id = 3, .pasid = 70,         \
+		};                                                       \
+		image.devices[2] = image.devices[1];                     \
+		image.devices[2].pasid = 5;                              \
+		change;                                                  \
+		result(!read_iommufd() && devices_read == (left),        \
+		       "iommufd: PASIDs: " #change);                     \
+	} while (0)
+
+/* A damaged entry is missed later, when the device is claimed without it */
+static void test_iommufd_pasids(void)
+{
+	PASIDS((void)0, 3);
+	PASIDS(image.devices[2].pasid = 70, 0);
+	PASIDS(image.devices[2].pasid = 0, 2);
+	PASIDS(image.devices[0].dev_id = 11, 1);
+	PASIDS(image.devices[0].pasid = 6, 0);
+	PASIDS(image.devices[1].pasid = IOMMUFD_SER_PASID_LAST + 1, 2);
+	PASIDS(image.devices[1].hwpt_id = 4, 2);
+	PASIDS(image.devices[1].sw_msi = 1, 2);
+	PASIDS(image.devices[1].sw_msi_start = 1, 2);
+	PASIDS(image.devices[1].name[3] = 'x', 2);
+}
+
 static void test_iommufd_versions(void)
 {
 	const u32 newest = IOMMUFD_SER_VERSION;
@@ -67,7 +96,6 @@ static void test_iommufd_versions(void)
 	IOMMUFD((image.root->optional = 1, image.root->data_bytes -= 16),
 		-EINVAL);
 	IOMMUFD((image.root->optional = 1, image.t.pages[1].reserved = 1), 0);
-	IOMMUFD((image.root->optional = 1, image.devices[1].reserved = 1), 0);
 	IOMMUFD(image.t.pages[1].flags |= 2, -EOPNOTSUPP);
 	IOMMUFD(image.t.ioas[1].flags |= 2, -EOPNOTSUPP);
 	IOMMUFD(image.t.areas[1].prot |= 4, -EOPNOTSUPP);
@@ -141,7 +169,8 @@ static void test_iommufd_tables(void)
 	DEVICE(dev_id = 0);
 	DEVICE(dev_id = 0x80000000);
 	DEVICE(hwpt_id = 4);
-	DEVICE(reserved = 1);
+	DEVICE(pasid = 1);
+	DEVICE(pasid = IOMMUFD_SER_PASID_LAST + 1);
 	DEVICE(name[0] = 0);
 	iommufd_build(&image);
 	memset(image.devices[1].name, 'x', sizeof(image.devices[1].name));
@@ -245,6 +274,7 @@ int main(void)
 {
 	printf("KTAP version 1\n");
 	test_iommufd_versions();
+	test_iommufd_pasids();
 	test_iommufd_root();
 	test_iommufd_tables();
 	test_pci();

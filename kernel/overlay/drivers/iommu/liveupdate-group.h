@@ -23,6 +23,7 @@
 static struct device *iommu_group_first_dev(struct iommu_group *group);
 static int __iommu_group_alloc_blocking_domain(struct iommu_group *group);
 static void __iommu_release_dma_ownership(struct iommu_group *group);
+static struct iommu_domain *pasid_array_entry_to_domain(void *entry);
 
 /*
  * Make the domain that the hardware uses for a kept device the domain of its
@@ -70,6 +71,17 @@ static bool iommu_group_restored(struct iommu_group *group,
 					       domain);
 }
 
+/* The PASID already is where iommu_attach_device_pasid() shall put it. */
+static bool iommu_group_restored_pasid(struct iommu_group *group,
+				       ioasid_t pasid,
+				       struct iommu_domain *domain)
+{
+	lockdep_assert_held(&group->mutex);
+
+	return iommu_liveupdate_pasid_claimed(iommu_group_first_dev(group),
+					      pasid, domain);
+}
+
 /* Between preserve and the jump no domain of the group may be changed. */
 static bool iommu_group_frozen(struct iommu_group *group)
 {
@@ -83,22 +95,49 @@ static bool iommu_group_frozen(struct iommu_group *group)
 	return false;
 }
 
+/* Are the PASIDs of the group, and their domains, exactly these? */
+static int
+iommu_group_check_pasids(struct iommu_group *group, struct device *dev,
+			 const struct iommu_liveupdate_attach *pasids,
+			 unsigned int nr)
+{
+	unsigned long pasid = IOMMU_NO_PASID;
+	unsigned int i = 0;
+	void *entry;
+
+	lockdep_assert_held(&group->mutex);
+
+	while ((entry = xa_find_after(&group->pasid_array, &pasid, ULONG_MAX,
+				      XA_PRESENT))) {
+		if (i == nr || pasid != pasids[i].pasid)
+			return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+						     "PASID %lu is attached",
+						     pasid);
+		if (pasid_array_entry_to_domain(entry) != pasids[i++].domain)
+			return -EINVAL;
+	}
+	return i == nr ? 0 : -EINVAL;
+}
+
 /**
  * iommu_group_liveupdate_lock - Check that a device can be kept, lock its group
  * @dev: the device
  * @domain: the domain it must be attached to without a PASID; NULL to undo,
  *	which checks nothing and cannot fail
+ * @pasids: the PASIDs that must be attached, and to what, by PASID
+ * @nr: how many
  *
  * Context: Process context. On success group->mutex is held.
- * Return: 0; -ENODEV without a group; -EINVAL when the device is not attached
- * to @domain; -EOPNOTSUPP when another device shares the group, when a PASID
- * is attached or when firmware requires a direct mapping; -EBUSY when the
- * device is being reset.
+ * Return: 0; -ENODEV without a group; -EINVAL when the device or a PASID is not
+ * attached as given; -EOPNOTSUPP when another device shares the group, when
+ * another PASID is attached or when firmware requires a direct mapping; -EBUSY
+ * when the device is being reset.
  */
-int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain)
+int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain,
+				const struct iommu_liveupdate_attach *pasids,
+				unsigned int nr)
 {
 	struct iommu_group *group = dev->iommu_group;
-	unsigned long index = IOMMU_NO_PASID;
 	int ret = 0;
 
 	if (!group || !dev->iommu || !dev->iommu->iommu_dev)
@@ -119,12 +158,10 @@ int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain)
 		ret = liveupdate_refuse_dev(
 			dev, -EOPNOTSUPP,
 			"firmware requires a direct mapping for it");
-	else if (xa_find_after(&group->pasid_array, &index, ULONG_MAX,
-			       XA_PRESENT))
-		ret = liveupdate_refuse_dev(dev, -EOPNOTSUPP,
-					    "PASID %lu is attached", index);
 	else if (group->recovery_cnt)
 		ret = liveupdate_refuse_dev(dev, -EBUSY, "it is being reset");
+	else
+		ret = iommu_group_check_pasids(group, dev, pasids, nr);
 	if (ret)
 		mutex_unlock(&group->mutex);
 	return ret;
@@ -183,6 +220,21 @@ void iommu_group_liveupdate_return(struct device *dev, void *owner)
 }
 
 /**
+ * iommu_group_liveupdate_return_pasid - Forget the handle of a PASID
+ * @dev: the device
+ * @pasid: the PASID, attached by iommu_group_restored_pasid()
+ *
+ * Context: Process context, takes group->mutex. Hardware is not touched.
+ */
+void iommu_group_liveupdate_return_pasid(struct device *dev, u32 pasid)
+{
+	struct iommu_group *group = dev->iommu_group;
+
+	guard(mutex)(&group->mutex);
+	xa_erase(&group->pasid_array, pasid);
+}
+
+/**
  * iommu_group_liveupdate_release - Take a device off its restored domain
  * @dev: the device, which has been stopped
  *
@@ -216,6 +268,13 @@ static inline bool iommu_group_restore_domain(struct iommu_group *group)
 
 static inline bool iommu_group_restored(struct iommu_group *group,
 					struct iommu_domain *domain)
+{
+	return false;
+}
+
+static inline bool iommu_group_restored_pasid(struct iommu_group *group,
+					      ioasid_t pasid,
+					      struct iommu_domain *domain)
 {
 	return false;
 }

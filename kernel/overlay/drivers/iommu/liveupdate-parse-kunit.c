@@ -84,8 +84,7 @@ static void parse_one_change(struct kunit *test,
 		want = vec_used(slot) ? 0 : -ENOENT;
 		if (slot == change->slot)
 			want = change->ret;
-		else if (change->ret &&
-			 vec_depends(test->priv, slot, change->slot))
+		else if (change->ret && vec_depends(slot, change->slot))
 			want = -EINVAL;
 		KUNIT_EXPECT_EQ_MSG(test, ret, want, "%s: slot %u: %s",
 				    change->name, slot, iommu_parse_reason(&p));

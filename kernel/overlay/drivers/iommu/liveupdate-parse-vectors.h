@@ -30,9 +30,14 @@ enum {
 	VEC_DEVICE_SECOND = 7,
 	VEC_DEVICE_FIRST = 8,
 	VEC_FREE = 9,
+	/* Of VEC_DEVICE_SECOND; A is in its first table, B and C in another */
+	VEC_PASID_A = 10,
+	VEC_PASID_B = 11,
+	VEC_PASID_C = 12,
 	VEC_UNIT_MOCK = 16,
 	VEC_DOMAIN_MOCK = 17,
 	VEC_DEVICE_MOCK = 18,
+	VEC_PASID_MOCK = 19,
 	VEC_SLOTS = 30,
 };
 
@@ -108,7 +113,7 @@ static inline void vec_unit_vtd(struct vec_image *image, u32 slot, u64 reg_pa,
 }
 
 static inline void vec_domain(struct vec_image *image, u32 slot, u16 driver,
-			      u32 format, u64 top_pa, u32 nr_devices)
+			      u32 format, u64 top_pa, u32 nr_attachments)
 {
 	struct iommu_domain_ser *domain = vec_slot(image, slot);
 	bool mock = format == IOMMU_PT_SER_AMDV1_MOCK;
@@ -126,7 +131,7 @@ static inline void vec_domain(struct vec_image *image, u32 slot, u16 driver,
 	domain->pt.top_level = 3;
 	domain->pt.max_vasz_lg2 = 47;
 	domain->pt.max_oasz_lg2 = 51;
-	domain->nr_devices = nr_devices;
+	domain->nr_attachments = nr_attachments;
 	domain->nid = ~0U;
 }
 
@@ -155,11 +160,26 @@ static inline void vec_device_legacy(struct vec_image *image, u32 slot, u32 rid)
 	device->vtd.ctx[1] = 2 | 7 << 8;
 }
 
+/* The PASID entry of a domain */
+static inline void vec_entry(struct vec_image *image, u32 domain_slot, u16 did,
+			     void *words)
+{
+	struct iommu_domain_ser *domain = vec_slot(image, domain_slot);
+	u64 entry[3] = { 0, did, 0 };
+
+	if (domain->pt.format == IOMMU_PT_SER_VTDSS) {
+		entry[0] = domain->pt.top_pa | 2 << 6 | 2 << 2 | 1;
+	} else {
+		entry[0] = 1 << 6 | 2 << 2 | 1;
+		entry[2] = domain->pt.top_pa;
+	}
+	memcpy(words, entry, sizeof(entry));
+}
+
 static inline void vec_device_scalable(struct vec_image *image, u32 slot,
 				       u32 domain_slot, u32 rid, u16 did,
 				       u64 tables_pa)
 {
-	struct iommu_domain_ser *domain = vec_slot(image, domain_slot);
 	struct iommu_device_ser *device;
 
 	device = vec_device(image, slot, IOMMU_SER_DRIVER_VTD,
@@ -172,13 +192,42 @@ static inline void vec_device_scalable(struct vec_image *image, u32 slot,
 	device->vtd.max_pasid = 1U << 16;
 	device->vtd.pasid_table_pa = tables_pa + 0x2000;
 	device->vtd.ctx[0] = tables_pa | 3 << 9 | 1;
-	device->vtd.pasid0[1] = did;
-	if (domain->pt.format == IOMMU_PT_SER_VTDSS) {
-		device->vtd.pasid0[0] = domain->pt.top_pa | 2 << 6 | 2 << 2 | 1;
-	} else {
-		device->vtd.pasid0[0] = 1 << 6 | 2 << 2 | 1;
-		device->vtd.pasid0[2] = domain->pt.top_pa;
-	}
+	vec_entry(image, domain_slot, did, device->vtd.pasid0);
+}
+
+static inline struct iommu_pasid_ser *
+vec_pasid(struct vec_image *image, u32 slot, u32 device, u32 domain, u32 value)
+{
+	struct iommu_device_ser *owner = vec_slot(image, device);
+	struct iommu_pasid_ser *pasid = vec_slot(image, slot);
+
+	vec_head(&pasid->head, IOMMU_RECORD_PASID, owner->head.driver);
+	pasid->device = device;
+	pasid->domain = domain;
+	pasid->pasid = value;
+	owner->nr_pasids++;
+	return pasid;
+}
+
+static inline void vec_pasid_vtd(struct vec_image *image, u32 slot, u32 domain,
+				 u32 value, u16 did, u64 table_pa)
+{
+	struct iommu_pasid_ser *pasid;
+
+	pasid = vec_pasid(image, slot, VEC_DEVICE_SECOND, domain, value);
+	pasid->vtd.table_pa = table_pa;
+	pasid->vtd.did = did;
+	vec_entry(image, domain, did, pasid->vtd.entry);
+}
+
+static inline void vec_drop_pasids(struct vec_image *image)
+{
+	struct iommu_device_ser *device = vec_slot(image, VEC_DEVICE_SECOND);
+	u32 slot;
+
+	for (slot = VEC_PASID_A; slot <= VEC_PASID_C; slot++)
+		memset(vec_slot(image, slot), 0, IOMMU_SER_SLOT_SIZE);
+	device->nr_pasids = 0;
 }
 
 static inline void vec_build_mock(struct vec_image *image)
@@ -188,11 +237,12 @@ static inline void vec_build_mock(struct vec_image *image)
 
 	vec_unit(image, VEC_UNIT_MOCK, IOMMU_SER_DRIVER_MOCK, 0xfed92000, 1);
 	vec_domain(image, VEC_DOMAIN_MOCK, IOMMU_SER_DRIVER_MOCK,
-		   IOMMU_PT_SER_AMDV1_MOCK, 0x30003000, 1);
+		   IOMMU_PT_SER_AMDV1_MOCK, 0x30003000, 2);
 	device = vec_device(image, VEC_DEVICE_MOCK, IOMMU_SER_DRIVER_MOCK,
 			    VEC_UNIT_MOCK, VEC_DOMAIN_MOCK);
 	device->bus = IOMMU_DEVICE_SER_NAMED;
 	memcpy(device->name, name, sizeof(name));
+	vec_pasid(image, VEC_PASID_MOCK, VEC_DEVICE_MOCK, VEC_DOMAIN_MOCK, 7);
 }
 
 static inline void vec_build(struct vec_image *image)
@@ -213,31 +263,59 @@ static inline void vec_build(struct vec_image *image)
 	vec_domain(image, VEC_DOMAIN_LEGACY, IOMMU_SER_DRIVER_VTD,
 		   IOMMU_PT_SER_VTDSS, 0x30000000, 2);
 	vec_domain(image, VEC_DOMAIN_SECOND, IOMMU_SER_DRIVER_VTD,
-		   IOMMU_PT_SER_VTDSS, 0x30001000, 1);
+		   IOMMU_PT_SER_VTDSS, 0x30001000, 3);
 	vec_domain(image, VEC_DOMAIN_FIRST, IOMMU_SER_DRIVER_VTD,
-		   IOMMU_PT_SER_X86_64, 0x30002000, 1);
+		   IOMMU_PT_SER_X86_64, 0x30002000, 2);
 	vec_device_legacy(image, VEC_DEVICE_LEGACY_A, 0x18);
 	vec_device_legacy(image, VEC_DEVICE_LEGACY_B, 0x20);
 	vec_device_scalable(image, VEC_DEVICE_SECOND, VEC_DOMAIN_SECOND, 0x90,
 			    8, 0x40000000);
 	vec_device_scalable(image, VEC_DEVICE_FIRST, VEC_DOMAIN_FIRST, 0x108, 9,
 			    0x40010000);
+	vec_pasid_vtd(image, VEC_PASID_A, VEC_DOMAIN_SECOND, 5, 8, 0x40002000);
+	vec_pasid_vtd(image, VEC_PASID_B, VEC_DOMAIN_FIRST, 70, 9, 0x40003000);
+	vec_pasid_vtd(image, VEC_PASID_C, VEC_DOMAIN_SECOND, 71, 8, 0x40003000);
 	vec_build_mock(image);
+}
+
+static inline bool vec_is_pasid(u32 slot)
+{
+	return slot >= VEC_PASID_A && slot <= VEC_PASID_C;
 }
 
 static inline bool vec_used(u32 slot)
 {
-	return slot <= VEC_DEVICE_FIRST ||
-	       (slot >= VEC_UNIT_MOCK && slot <= VEC_DEVICE_MOCK);
+	return slot <= VEC_DEVICE_FIRST || vec_is_pasid(slot) ||
+	       (slot >= VEC_UNIT_MOCK && slot <= VEC_PASID_MOCK);
 }
 
-/* Is @slot, or what it refers to, the record @bad? */
-static inline bool vec_depends(struct vec_image *image, u32 slot, u32 bad)
+/* Cannot the device in @slot be used without the record @bad? */
+static inline bool vec_device_needs(u32 slot, u32 bad)
 {
-	const struct iommu_device_ser *device = vec_slot(image, slot);
+	switch (slot) {
+	case VEC_DEVICE_LEGACY_A:
+	case VEC_DEVICE_LEGACY_B:
+		return bad == VEC_UNIT_LEGACY || bad == VEC_DOMAIN_LEGACY;
+	case VEC_DEVICE_SECOND:
+		return bad == VEC_UNIT_SCALABLE || bad == VEC_DOMAIN_SECOND ||
+		       bad == VEC_DOMAIN_FIRST || vec_is_pasid(bad);
+	case VEC_DEVICE_FIRST:
+		return bad == VEC_UNIT_SCALABLE || bad == VEC_DOMAIN_FIRST;
+	case VEC_DEVICE_MOCK:
+		return bad == VEC_UNIT_MOCK || bad == VEC_DOMAIN_MOCK ||
+		       bad == VEC_PASID_MOCK;
+	}
+	return false;
+}
 
-	return slot == bad || (device->head.type == IOMMU_RECORD_DEVICE &&
-			       (device->unit == bad || device->domain == bad));
+/* Is @slot, or what it needs, the record @bad? */
+static inline bool vec_depends(u32 slot, u32 bad)
+{
+	if (vec_is_pasid(slot))
+		slot = slot == bad ? bad : VEC_DEVICE_SECOND;
+	if (slot == VEC_PASID_MOCK)
+		slot = slot == bad ? bad : VEC_DEVICE_MOCK;
+	return slot == bad || vec_device_needs(slot, bad);
 }
 
 /**
@@ -293,6 +371,8 @@ static inline void vec_apply(struct vec_image *image,
 	VEC_AT(VEC_DOMAIN_##who, new, -EINVAL, struct iommu_domain_ser, field)
 #define VEC_V(who, field, new) \
 	VEC_AT(VEC_DEVICE_##who, new, -EINVAL, struct iommu_device_ser, field)
+#define VEC_P(who, field, new) \
+	VEC_AT(VEC_PASID_##who, new, -EINVAL, struct iommu_pasid_ser, field)
 
 /* The chain: a refusal is one of everything */
 static const struct vec_change vec_chain_changes[] = {
@@ -338,7 +418,10 @@ static const struct vec_change vec_chain_changes[] = {
 /* Records: a refusal is one of the record and of the devices that need it */
 static const struct vec_change vec_record_changes[] = {
 	/* Heads */
-	VEC_H(UNIT_LEGACY, type, 4, -EOPNOTSUPP),
+	VEC_H(UNIT_LEGACY, type, 5, -EOPNOTSUPP),
+	VEC_H(PASID_A, type, 5, -EOPNOTSUPP),
+	VEC_H(PASID_B, type, IOMMU_RECORD_FREE, -ENOENT),
+	VEC_H(PASID_MOCK, type, IOMMU_RECORD_FREE, -ENOENT),
 	VEC_H(DEVICE_SECOND, type, 0xffff, -EOPNOTSUPP),
 	VEC_H(DOMAIN_FIRST, type, IOMMU_RECORD_FREE, -ENOENT),
 	VEC_H(DEVICE_FIRST, type, IOMMU_RECORD_FREE, -ENOENT),
@@ -353,14 +436,22 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_H(DOMAIN_MOCK, version, IOMMU_RECORD_VERSION + 1, -EOPNOTSUPP),
 	VEC_H(UNIT_LEGACY, version, IOMMU_RECORD_VERSION + 1, -EOPNOTSUPP),
 	VEC_H(DEVICE_LEGACY_B, version, IOMMU_RECORD_VERSION + 1, -EOPNOTSUPP),
+	VEC_H(PASID_C, version, IOMMU_RECORD_VERSION + 1, -EOPNOTSUPP),
 	VEC_H(UNIT_LEGACY, size, 0, -EINVAL),
 	VEC_H(UNIT_LEGACY, size, 151, -EINVAL),
 	VEC_H(UNIT_LEGACY, size, 257, -EINVAL),
 	VEC_H(DOMAIN_LEGACY, size, 63, -EINVAL),
 	VEC_H(DEVICE_LEGACY_B, size, 207, -EINVAL),
 	VEC_H(DEVICE_LEGACY_B, size, 0xffff, -EINVAL),
+	VEC_H(PASID_A, size, 111, -EINVAL),
+	VEC_H(PASID_MOCK, driver, IOMMU_SER_DRIVER_VTD, -EINVAL),
 	VEC_H(UNIT_LEGACY, required, 1, -EOPNOTSUPP),
 	VEC_H(DEVICE_FIRST, required, 0x80000000, -EOPNOTSUPP),
+	VEC_H(DEVICE_FIRST, required, IOMMU_DEVICE_SER_ATS, 0),
+	VEC_H(DEVICE_FIRST, required, 2, -EOPNOTSUPP),
+	VEC_H(DEVICE_FIRST, optional, IOMMU_DEVICE_SER_PRI, 0),
+	VEC_H(PASID_A, required, 1, -EOPNOTSUPP),
+	VEC_H(PASID_A, optional, 1, 0),
 	VEC_H(DOMAIN_SECOND, required, IOMMU_DOMAIN_SER_FORCE_SNOOPING, 0),
 	VEC_H(DOMAIN_SECOND, required, IOMMU_DOMAIN_SER_NEST_PARENT,
 	      -EOPNOTSUPP),
@@ -448,7 +539,7 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_D(LEGACY, pt.top_order_lg2, 1),
 	VEC_D(LEGACY, pt.top_order_lg2, 255),
 	VEC_D(LEGACY, pt.reserved, 1),
-	VEC_D(LEGACY, nr_devices, VEC_SLOTS + 1),
+	VEC_D(LEGACY, nr_attachments, VEC_SLOTS + 1),
 	VEC_D(LEGACY, nid, 0x10000),
 	VEC_D(LEGACY, raw[0], 1),
 	VEC_D(LEGACY, raw[191], 1),
@@ -476,7 +567,13 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_V(LEGACY_B, rid, 0x120),
 	VEC_V(SECOND, rid, 0x190),
 	VEC_V(SECOND, rid, 0x290),
-	VEC_V(LEGACY_B, reserved, 1),
+	VEC_V(LEGACY_B, nr_pasids, 1),
+	VEC_V(SECOND, nr_pasids, 0),
+	VEC_V(SECOND, nr_pasids, 2),
+	VEC_V(SECOND, nr_pasids, 4),
+	VEC_V(SECOND, nr_pasids, VEC_SLOTS + 1),
+	VEC_V(FIRST, nr_pasids, 1),
+	VEC_V(MOCK, nr_pasids, 2),
 	VEC_V(LEGACY_B, name[0], 'x'),
 	VEC_V(LEGACY_B, name[47], 'x'),
 	VEC_V(MOCK, name[0], 0),
@@ -531,8 +628,52 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_V(FIRST, vtd.pasid0[2], 0x30001000),
 	VEC_V(FIRST, vtd.pasid0[2], 0x30002000 | 1 << 2),
 	VEC_V(FIRST, vtd.did, 1),
+
+	/* PASIDs */
+	VEC_P(A, device, VEC_SLOTS),
+	VEC_P(A, device, VEC_FREE),
+	VEC_P(A, device, VEC_UNIT_SCALABLE),
+	VEC_P(A, device, VEC_PASID_A),
+	VEC_P(A, device, VEC_DEVICE_LEGACY_A),
+	VEC_P(A, device, VEC_DEVICE_FIRST),
+	VEC_P(A, device, VEC_DEVICE_MOCK),
+	VEC_P(A, domain, VEC_SLOTS),
+	VEC_P(A, domain, VEC_DEVICE_SECOND),
+	VEC_P(A, domain, VEC_DOMAIN_MOCK),
+	VEC_P(A, domain, VEC_DOMAIN_LEGACY),
+	VEC_P(A, domain, VEC_DOMAIN_FIRST),
+	VEC_P(A, pasid, 0),
+	VEC_P(A, pasid, 70),
+	VEC_P(A, pasid, 0x10000),
+	VEC_P(A, pasid, 0x100000),
+	VEC_P(B, pasid, 7),
+	VEC_P(B, pasid, 71),
+	VEC_P(C, pasid, 70),
+	VEC_P(A, reserved, 1),
+	VEC_P(A, vtd.table_pa, 0x40003000),
+	VEC_P(B, vtd.table_pa, 0),
+	VEC_P(B, vtd.table_pa, 0x40003004),
+	VEC_P(B, vtd.table_pa, 0x40001000),
+	VEC_P(B, vtd.table_pa, 0x40002000),
+	VEC_P(B, vtd.table_pa, 0x40004000),
+	VEC_P(B, vtd.table_pa, 0x40012000),
+	VEC_P(B, vtd.table_pa, 0x30000000),
+	VEC_P(B, vtd.table_pa, VEC_CHUNK1_PA),
+	VEC_P(C, vtd.table_pa, 0x40004000),
+	VEC_P(A, vtd.entry[0], 0x30001000 | 2 << 6 | 2 << 2),
+	VEC_P(A, vtd.entry[0], 0x30000000 | 2 << 6 | 2 << 2 | 1),
+	VEC_P(A, vtd.entry[0], 0x30001000 | 4 << 6 | 2 << 2 | 1),
+	VEC_P(B, vtd.entry[2], 0x30001000),
+	VEC_P(A, vtd.entry[1], 9),
+	VEC_P(A, vtd.did, 9),
+	VEC_P(A, vtd.reserved[0], 1),
+	VEC_P(A, raw[223], 1),
+	VEC_P(MOCK, pasid, 0),
+	VEC_P(MOCK, device, VEC_UNIT_MOCK),
+	VEC_P(MOCK, domain, VEC_DOMAIN_FIRST),
 };
 
+#undef VEC_P
 #undef VEC_V
 #undef VEC_D
 #undef VEC_U

@@ -22,19 +22,21 @@
  * to, so the order of the calls does not matter. A record that is refused costs
  * only the objects that need it. Hence these rules for what concerns two records:
  *
- *  - Memory, the identity of a unit or device, and a place among the nr_devices
- *    of a unit or domain go to the record with the lowest slot that is good by
- *    itself. The later one is refused.
- *  - A unit or domain with fewer device records than nr_devices is good. A
+ *  - Memory, the identity of a unit, device or PASID, and a place among those
+ *    that a unit, domain or device counts go to the record with the lowest slot
+ *    that is good by itself. The later one is refused.
+ *  - A unit or domain with fewer records that name it than it counts is good. A
  *    damaged device record must not cost its unit. The caller can ask how many
  *    are missing, to say so.
- *  - A device is good only if its unit and its domain are.
+ *  - A device is good only if its unit and its domain are, and if all the PASIDs
+ *    that it counts are: a device that lost one of them would not do what its
+ *    owner believes. A PASID is good only if its device is.
  *
  * Cost: a unit or domain is compared with each record of a lower slot once, a
- * device three times (itself, its unit and its domain), each comparison ending
- * at the first field that differs. All n records take n^2 such comparisons:
- * nothing for hundreds of records, and bounded by IOMMU_SER_MAX_CHUNKS for
- * hostile ones.
+ * device three times (itself, its unit and its domain) and once more for each of
+ * its PASIDs, each comparison ending at the first field that differs. All n
+ * records take n^2 such comparisons: nothing for hundreds of records, and bounded
+ * by IOMMU_SER_MAX_CHUNKS for hostile ones.
  *
  * What the hardware does with the tables is not known here. The driver compares
  * the records with it afterwards.
@@ -49,6 +51,9 @@
 
 /* The largest PASID directory: 20 bits of PASID */
 #define MAX_PASID_DIR_ORDER 5
+
+/* A PASID table is for PASIDs that differ in this many bits */
+#define VTD_PASID_TABLE_LG2 6
 
 #define MAX_SEGMENT 0xffff
 #define MAX_RID 0xffff
@@ -322,9 +327,25 @@ static unsigned int known_size(const struct iommu_record_ser *rec)
 		       (vtd ? sizeof(struct iommu_unit_vtd_ser) : 0);
 	case IOMMU_RECORD_DOMAIN:
 		return offsetof(struct iommu_domain_ser, raw);
-	default:
+	case IOMMU_RECORD_DEVICE:
 		return offsetof(struct iommu_device_ser, raw) +
 		       (vtd ? sizeof(struct iommu_device_vtd_ser) : 0);
+	default:
+		return offsetof(struct iommu_pasid_ser, raw) +
+		       (vtd ? sizeof(struct iommu_pasid_vtd_ser) : 0);
+	}
+}
+
+/* Flags that must be known, and are */
+static u32 known_required(u16 type)
+{
+	switch (type) {
+	case IOMMU_RECORD_DOMAIN:
+		return IOMMU_DOMAIN_SER_KNOWN;
+	case IOMMU_RECORD_DEVICE:
+		return IOMMU_DEVICE_SER_KNOWN;
+	default:
+		return 0;
 	}
 }
 
@@ -333,9 +354,8 @@ static int check_head(const struct iommu_record_ser *rec,
 {
 	const u8 *bytes = (const u8 *)rec;
 	unsigned int known;
-	u32 required = 0;
 
-	if (rec->type > IOMMU_RECORD_DEVICE)
+	if (rec->type > IOMMU_RECORD_PASID)
 		return unsupported(s, "type", rec->type);
 	if (rec->driver == IOMMU_SER_DRIVER_NONE)
 		return refuse(s, "driver", "missing", rec->driver);
@@ -350,9 +370,7 @@ static int check_head(const struct iommu_record_ser *rec,
 	known = known_size(rec);
 	if (rec->size < known || rec->size > IOMMU_SER_SLOT_SIZE)
 		return refuse(s, "size", "wrong", rec->size);
-	if (rec->type == IOMMU_RECORD_DOMAIN)
-		required = IOMMU_DOMAIN_SER_KNOWN;
-	if (rec->required & ~required)
+	if (rec->required & ~known_required(rec->type))
 		return unsupported(s, "required", rec->required);
 
 	/* An optional flag may give a meaning to bytes that had none. */
@@ -382,6 +400,7 @@ static unsigned int get_claims(const struct iommu_record_ser *rec,
 	const struct iommu_unit_ser *unit = (const void *)rec;
 	const struct iommu_domain_ser *domain = (const void *)rec;
 	const struct iommu_device_ser *device = (const void *)rec;
+	const struct iommu_pasid_ser *pasid = (const void *)rec;
 	bool vtd = rec->driver == IOMMU_SER_DRIVER_VTD;
 	unsigned int n = 0;
 
@@ -404,8 +423,25 @@ static unsigned int get_claims(const struct iommu_record_ser *rec,
 			      device->vtd.pasid_dir_order);
 		n = add_claim(claims, n, "pasid_table_pa",
 			      device->vtd.pasid_table_pa, 0);
+	} else if (rec->type == IOMMU_RECORD_PASID && vtd &&
+		   pasid->pasid >> VTD_PASID_TABLE_LG2) {
+		/* The first table is the device's own claim */
+		n = add_claim(claims, n, "table_pa", pasid->vtd.table_pa, 0);
 	}
 	return n;
+}
+
+/* PASIDs of one device that are in one PASID table */
+static bool share_table(const struct iommu_record_ser *a,
+			const struct iommu_record_ser *b)
+{
+	const struct iommu_pasid_ser *one = (const void *)a;
+	const struct iommu_pasid_ser *two = (const void *)b;
+
+	return a->type == IOMMU_RECORD_PASID && b->type == IOMMU_RECORD_PASID &&
+	       one->device == two->device &&
+	       one->pasid >> VTD_PASID_TABLE_LG2 ==
+		       two->pasid >> VTD_PASID_TABLE_LG2;
 }
 
 static bool overlap(const struct claim *claim, u64 pa, unsigned int order)
@@ -440,6 +476,7 @@ static int check_claims(const struct iommu_record_ser *rec,
 {
 	struct claim claims[MAX_CLAIMS], others[MAX_CLAIMS];
 	const unsigned int n = get_claims(rec, claims);
+	const struct iommu_record_ser *other;
 	unsigned int i, j, nr_others;
 	u32 k;
 
@@ -459,7 +496,10 @@ static int check_claims(const struct iommu_record_ser *rec,
 		return 0;
 
 	for (k = 0; k < s->slot; k++) {
-		nr_others = get_claims(record_at(s->p, k), others);
+		other = record_at(s->p, k);
+		if (share_table(rec, other))
+			continue;
+		nr_others = get_claims(other, others);
 		for (i = 0; i < n * nr_others; i++) {
 			j = i / n;
 			if (overlap(&claims[i % n], others[j].pa,
@@ -614,8 +654,9 @@ static int check_domain(const struct iommu_record_ser *rec,
 	    domain->pt.format != IOMMU_PT_SER_X86_64)
 		return refuse(s, "format", "not of the driver",
 			      domain->pt.format);
-	if (domain->nr_devices > s->p->nr_slots)
-		return refuse(s, "nr_devices", "too many", domain->nr_devices);
+	if (domain->nr_attachments > s->p->nr_slots)
+		return refuse(s, "nr_attachments", "too many",
+			      domain->nr_attachments);
 	if (domain->nid != NID_ANY && domain->nid > MAX_NID)
 		return refuse(s, "nid", "too large", domain->nid);
 	return 0;
@@ -647,18 +688,41 @@ static int check_vtd_legacy(const struct iommu_device_vtd_ser *vtd,
 	return 0;
 }
 
-static bool vtd_pasid0_matches(const struct iommu_device_vtd_ser *vtd,
-			       const struct iommu_pt_ser *pt)
+/* A PASID entry is present and is the one of the domain's table. */
+static int check_vtd_pasid_entry(const void *words, u16 did,
+				 const struct iommu_pt_ser *pt,
+				 const char *field, const struct subject *s)
 {
-	const unsigned int pgtt = bits(vtd->pasid0[0], pasid_0_pgtt);
-	const unsigned int aw = bits(vtd->pasid0[0], pasid_0_aw);
-	const unsigned int flpm = bits(vtd->pasid0[2], pasid_2_flpm);
+	unsigned int pgtt;
+	u64 entry[3];
+	bool same;
 
+	/* Part of a packed record */
+	memcpy(entry, words, sizeof(entry));
+	pgtt = bits(entry[0], pasid_0_pgtt);
 	if (pt->format == IOMMU_PT_SER_VTDSS)
-		return pgtt == VTD_PGTT_SECOND && aw + 1 == pt->top_level &&
-		       (vtd->pasid0[0] & VTD_ADDR_MASK) == pt->top_pa;
-	return pgtt == VTD_PGTT_FIRST && flpm + 3 == pt->top_level &&
-	       (vtd->pasid0[2] & VTD_ADDR_MASK) == pt->top_pa;
+		same = pgtt == VTD_PGTT_SECOND &&
+		       bits(entry[0], pasid_0_aw) + 1 == pt->top_level &&
+		       (entry[0] & VTD_ADDR_MASK) == pt->top_pa;
+	else
+		same = pgtt == VTD_PGTT_FIRST &&
+		       bits(entry[2], pasid_2_flpm) + 3 == pt->top_level &&
+		       (entry[2] & VTD_ADDR_MASK) == pt->top_pa;
+	if (!bits(entry[0], pasid_0_present) || !same)
+		return refuse(s, field, "not the table of the domain",
+			      entry[0]);
+	if (bits(entry[1], pasid_1_did) != did)
+		return refuse(s, "did", "not in the entry", did);
+	return 0;
+}
+
+static int check_vtd_did(u16 did, const struct iommu_unit_ser *unit,
+			 const struct subject *s)
+{
+	if (did < VTD_FIRST_DID ||
+	    did >= BIT_ULL(4 + 2 * bits(unit->vtd.cap, cap_nd)))
+		return refuse(s, "did", "out of range", did);
+	return 0;
 }
 
 /* The entry of PASID 0 is the one of the domain's table. */
@@ -682,13 +746,8 @@ static int check_vtd_scalable(const struct iommu_device_vtd_ser *vtd,
 	    bits(vtd->ctx[0], sm_ctx_lo_pdts) > vtd->pasid_dir_order + 2U ||
 	    bits(vtd->ctx[1], sm_ctx_hi_rid_pasid))
 		return refuse(s, "ctx", "not the directory", vtd->ctx[0]);
-	if (!bits(vtd->pasid0[0], pasid_0_present) ||
-	    !vtd_pasid0_matches(vtd, &domain->pt))
-		return refuse(s, "pasid0", "not the table of the domain",
-			      vtd->pasid0[0]);
-	if (bits(vtd->pasid0[1], pasid_1_did) != vtd->did)
-		return refuse(s, "did", "not in the entry", vtd->did);
-	return 0;
+	return check_vtd_pasid_entry(vtd->pasid0, vtd->did, &domain->pt,
+				     "pasid0", s);
 }
 
 static int check_device_vtd(const struct iommu_device_ser *device,
@@ -698,6 +757,7 @@ static int check_device_vtd(const struct iommu_device_ser *device,
 {
 	const struct iommu_device_vtd_ser *vtd = &device->vtd;
 	unsigned int half;
+	int ret;
 
 	if (device->bus != IOMMU_DEVICE_SER_PCI)
 		return refuse(s, "bus", "not PCI", device->bus);
@@ -706,9 +766,12 @@ static int check_device_vtd(const struct iommu_device_ser *device,
 	if (vtd->scalable != vtd_unit_scalable(unit))
 		return refuse(s, "scalable", "not the unit's", vtd->scalable);
 
-	if (vtd->did < VTD_FIRST_DID ||
-	    vtd->did >= BIT_ULL(4 + 2 * bits(unit->vtd.cap, cap_nd)))
-		return refuse(s, "did", "out of range", vtd->did);
+	if (!vtd->scalable && device->nr_pasids)
+		return refuse(s, "nr_pasids", "not in legacy mode",
+			      device->nr_pasids);
+	ret = check_vtd_did(vtd->did, unit, s);
+	if (ret)
+		return ret;
 
 	half = (device->rid >> 8) * 2;
 	if (vtd->scalable && device->rid & 0x80)
@@ -762,80 +825,181 @@ static bool same_device(const struct iommu_device_ser *a,
 	       a->bus == b->bus && !memcmp(a->name, b->name, sizeof(a->name));
 }
 
+/* One use of a domain: by a device, or by a PASID of one */
+struct attachment {
+	u32 unit;
+	u32 domain;
+	u16 did;
+};
+
+/* False when the record is none, or one that cannot be read */
+static bool get_attachment(struct iommu_parse *p,
+			   const struct iommu_record_ser *rec,
+			   struct attachment *a)
+{
+	const struct iommu_device_ser *device = (const void *)rec;
+	const struct iommu_pasid_ser *pasid = (const void *)rec;
+
+	if (!version_known(rec))
+		return false;
+	if (rec->type == IOMMU_RECORD_DEVICE) {
+		a->domain = device->domain;
+		a->did = device->vtd.did;
+	} else if (rec->type == IOMMU_RECORD_PASID) {
+		a->domain = pasid->domain;
+		a->did = pasid->vtd.did;
+		device = typed_at(p, pasid->device, IOMMU_RECORD_DEVICE);
+	} else {
+		return false;
+	}
+	if (device)
+		a->unit = device->unit;
+	return device;
+}
+
 /*
  * On one VT-d unit a domain has one id, and an id one domain: the caches are
  * tagged with it.
  */
-static bool did_conflict(const struct iommu_device_ser *a,
-			 const struct iommu_device_ser *b)
+static bool did_conflict(const struct attachment *a, const struct attachment *b)
 {
-	return a->head.driver == IOMMU_SER_DRIVER_VTD && a->unit == b->unit &&
-	       (a->domain == b->domain) != (a->vtd.did == b->vtd.did);
+	return a->unit == b->unit &&
+	       (a->domain == b->domain) != (a->did == b->did);
 }
 
-/* Device records before this one that name the same unit, or domain */
-static u32 count_earlier(const struct iommu_device_ser *device, bool by_unit,
-			 const struct subject *s, bool only_good)
+static int check_did_earlier(const struct iommu_record_ser *rec,
+			     const struct subject *s)
 {
-	const struct iommu_device_ser *other;
+	const struct iommu_record_ser *other;
+	struct attachment a, b;
+	u32 i;
+
+	if (rec->driver != IOMMU_SER_DRIVER_VTD ||
+	    !get_attachment(s->p, rec, &a))
+		return 0;
+	for (i = 0; i < s->slot; i++) {
+		other = record_at(s->p, i);
+		if (other->driver == rec->driver &&
+		    get_attachment(s->p, other, &b) && did_conflict(&a, &b) &&
+		    good_alone(s->p, i))
+			return refuse(s, "did", "belongs to another", a.did);
+	}
+	return 0;
+}
+
+/* Does this record name the record of @type in @slot? */
+static bool names(const struct iommu_record_ser *rec, u16 type, u32 slot)
+{
+	const struct iommu_device_ser *device = (const void *)rec;
+	const struct iommu_pasid_ser *pasid = (const void *)rec;
+
+	if (!version_known(rec))
+		return false;
+	if (rec->type == IOMMU_RECORD_DEVICE)
+		return (type == IOMMU_RECORD_UNIT && device->unit == slot) ||
+		       (type == IOMMU_RECORD_DOMAIN && device->domain == slot);
+	if (rec->type == IOMMU_RECORD_PASID)
+		return (type == IOMMU_RECORD_DEVICE && pasid->device == slot) ||
+		       (type == IOMMU_RECORD_DOMAIN && pasid->domain == slot);
+	return false;
+}
+
+/* Records before this one that name the same unit, domain or device */
+static u32 count_earlier(u16 type, u32 slot, const struct subject *s,
+			 bool only_good)
+{
 	u32 i, count = 0;
 
-	for (i = 0; i < s->slot; i++) {
-		other = typed_at(s->p, i, IOMMU_RECORD_DEVICE);
-		if (other &&
-		    (by_unit ? other->unit == device->unit :
-			       other->domain == device->domain) &&
+	for (i = 0; i < s->slot; i++)
+		if (names(record_at(s->p, i), type, slot) &&
 		    (!only_good || good_alone(s->p, i)))
 			count++;
-	}
 	return count;
 }
 
 /* Whether there are good ones is asked only when there seem to be too many. */
-static bool is_surplus(const struct iommu_device_ser *device, bool by_unit,
-		       u32 nr_devices, const struct subject *s)
+static bool is_surplus(u16 type, u32 slot, u32 nr, const struct subject *s)
 {
-	return count_earlier(device, by_unit, s, false) >= nr_devices &&
-	       count_earlier(device, by_unit, s, true) >= nr_devices;
+	return count_earlier(type, slot, s, false) >= nr &&
+	       count_earlier(type, slot, s, true) >= nr;
 }
 
-/* What the device records before this one leave for it */
+static int check_domain_surplus(u32 slot, const struct subject *s)
+{
+	const struct iommu_domain_ser *domain;
+
+	domain = (const void *)record_at(s->p, slot);
+	if (is_surplus(IOMMU_RECORD_DOMAIN, slot, domain->nr_attachments, s))
+		return refuse(s, "domain", "has fewer attachments",
+			      domain->nr_attachments);
+	return 0;
+}
+
+/* What the records before this one leave for it */
 static int check_device_earlier(const struct iommu_record_ser *rec,
 				const struct subject *s)
 {
 	const struct iommu_device_ser *device = (const void *)rec;
-	const struct iommu_domain_ser *domain;
 	const struct iommu_device_ser *other;
 	const struct iommu_unit_ser *unit;
 	u32 i;
+	int ret;
 
 	for (i = 0; i < s->slot; i++) {
 		other = typed_at(s->p, i, IOMMU_RECORD_DEVICE);
-		if (!other || other->head.driver != rec->driver)
-			continue;
-		if (same_device(device, other) && good_alone(s->p, i))
+		if (other && other->head.driver == rec->driver &&
+		    same_device(device, other) && good_alone(s->p, i))
 			return refuse(s, "rid", "two records of one device",
 				      device->rid);
-		if (did_conflict(device, other) && good_alone(s->p, i))
-			return refuse(s, "did", "belongs to another",
-				      device->vtd.did);
 	}
+	ret = check_did_earlier(rec, s);
+	if (ret)
+		return ret;
 	unit = (const void *)record_at(s->p, device->unit);
-	if (is_surplus(device, true, unit->nr_devices, s))
+	if (is_surplus(IOMMU_RECORD_UNIT, device->unit, unit->nr_devices, s))
 		return refuse(s, "unit", "has fewer devices", unit->nr_devices);
-	domain = (const void *)record_at(s->p, device->domain);
-	if (is_surplus(device, false, domain->nr_devices, s))
-		return refuse(s, "domain", "has fewer devices",
-			      domain->nr_devices);
-	return 0;
+	return check_domain_surplus(device->domain, s);
 }
 
-/* The record that a device refers to, or NULL; its own faults are not told. */
+static int check_pasid_earlier(const struct iommu_record_ser *rec,
+			       const struct subject *s)
+{
+	const struct iommu_pasid_ser *pasid = (const void *)rec;
+	const struct iommu_pasid_ser *other;
+	u32 i;
+	int ret;
+
+	for (i = 0; i < s->slot; i++) {
+		other = typed_at(s->p, i, IOMMU_RECORD_PASID);
+		if (!other || other->device != pasid->device)
+			continue;
+		if (other->pasid == pasid->pasid && good_alone(s->p, i))
+			return refuse(s, "pasid", "two records of one PASID",
+				      pasid->pasid);
+		if (rec->driver == IOMMU_SER_DRIVER_VTD &&
+		    share_table(rec, &other->head) &&
+		    other->vtd.table_pa != pasid->vtd.table_pa &&
+		    good_alone(s->p, i))
+			return refuse(s, "table_pa", "not the one of others",
+				      pasid->vtd.table_pa);
+	}
+	ret = check_did_earlier(rec, s);
+	if (ret)
+		return ret;
+	return check_domain_surplus(pasid->domain, s);
+}
+
+/* The record that another refers to, or NULL; its own faults are not told. */
 static const struct iommu_record_ser *
 referred(const struct iommu_record_ser *rec, u32 slot, u16 type,
 	 const struct subject *s)
 {
-	const char *field = type == IOMMU_RECORD_UNIT ? "unit" : "domain";
+	static const char *const fields[] = {
+		[IOMMU_RECORD_UNIT] = "unit",
+		[IOMMU_RECORD_DOMAIN] = "domain",
+		[IOMMU_RECORD_DEVICE] = "device",
+	};
+	const char *field = fields[type];
 	const struct iommu_record_ser *other;
 
 	if (slot >= s->p->nr_slots) {
@@ -865,8 +1029,8 @@ static int check_device(const struct iommu_record_ser *rec,
 	ret = check_identity(device, s);
 	if (ret)
 		return ret;
-	if (device->reserved)
-		return refuse(s, "reserved", "not 0", device->reserved);
+	if (device->nr_pasids > s->p->nr_slots)
+		return refuse(s, "nr_pasids", "too many", device->nr_pasids);
 	unit = referred(rec, device->unit, IOMMU_RECORD_UNIT, s);
 	if (!unit)
 		return -EINVAL;
@@ -877,6 +1041,58 @@ static int check_device(const struct iommu_record_ser *rec,
 		return 0;
 	return check_device_vtd(device, (const void *)unit,
 				(const void *)domain, s);
+}
+
+static int check_pasid_vtd(const struct iommu_pasid_ser *pasid,
+			   const struct iommu_device_ser *device,
+			   const struct iommu_domain_ser *domain,
+			   const struct subject *s)
+{
+	const struct iommu_pasid_vtd_ser *vtd = &pasid->vtd;
+	const struct iommu_unit_ser *unit;
+	bool first = !(pasid->pasid >> VTD_PASID_TABLE_LG2);
+	int ret;
+
+	if (!device->vtd.scalable)
+		return refuse(s, "device", "in legacy mode", pasid->device);
+	if (pasid->pasid >= device->vtd.max_pasid)
+		return refuse(s, "pasid", "not in the directory", pasid->pasid);
+	if (!pa_sane(vtd->table_pa, 0))
+		return refuse(s, "table_pa", "bad address", vtd->table_pa);
+	if (first != (vtd->table_pa == device->vtd.pasid_table_pa))
+		return refuse(s, "table_pa", "not the one of the device",
+			      vtd->table_pa);
+	if (!all_zero(vtd->reserved, sizeof(vtd->reserved)))
+		return refuse(s, "vtd reserved", "not 0", 0);
+	unit = (const void *)record_at(s->p, device->unit);
+	ret = check_vtd_did(vtd->did, unit, s);
+	if (ret)
+		return ret;
+	return check_vtd_pasid_entry(vtd->entry, vtd->did, &domain->pt, "entry",
+				     s);
+}
+
+static int check_pasid(const struct iommu_record_ser *rec,
+		       const struct subject *s)
+{
+	const struct iommu_pasid_ser *pasid = (const void *)rec;
+	const struct iommu_record_ser *device;
+	const struct iommu_record_ser *domain;
+
+	if (!pasid->pasid || pasid->pasid > IOMMU_PASID_SER_LAST)
+		return refuse(s, "pasid", "impossible", pasid->pasid);
+	if (pasid->reserved)
+		return refuse(s, "reserved", "not 0", pasid->reserved);
+	device = referred(rec, pasid->device, IOMMU_RECORD_DEVICE, s);
+	if (!device)
+		return -EINVAL;
+	domain = referred(rec, pasid->domain, IOMMU_RECORD_DOMAIN, s);
+	if (!domain)
+		return -EINVAL;
+	if (rec->driver != IOMMU_SER_DRIVER_VTD)
+		return 0;
+	return check_pasid_vtd(pasid, (const void *)device,
+			       (const void *)domain, s);
 }
 
 /* Everything that the other records, but those referred to, have no say in */
@@ -892,10 +1108,15 @@ static int check_alone(const struct iommu_record_ser *rec,
 		return check_unit(rec, s);
 	if (rec->type == IOMMU_RECORD_DOMAIN)
 		return check_domain(rec, s);
-	return check_device(rec, s);
+	if (rec->type == IOMMU_RECORD_DEVICE)
+		return check_device(rec, s);
+	return check_pasid(rec, s);
 }
 
-/* A device asks this of its unit and domain, which ask nobody. */
+/*
+ * A PASID asks this of its device and domain, a device of its unit and domain,
+ * which ask nobody.
+ */
 static bool good_alone(struct iommu_parse *p, u32 slot)
 {
 	const struct subject s = { .p = p, .slot = slot };
@@ -912,15 +1133,61 @@ static int check_earlier(const struct iommu_record_ser *rec,
 		ret = check_unit_earlier(rec, s);
 	else if (rec->type == IOMMU_RECORD_DEVICE)
 		ret = check_device_earlier(rec, s);
+	else if (rec->type == IOMMU_RECORD_PASID)
+		ret = check_pasid_earlier(rec, s);
 	return ret ? ret : check_claims(rec, s);
 }
 
-/* A unit or domain that a device needs, and that is good alone */
-static int check_needed(struct iommu_parse *p, u32 slot)
+/* A record that another needs, and that is good alone */
+static bool needed_good(struct iommu_parse *p, u32 slot)
 {
 	const struct subject s = { .p = p, .slot = slot };
 
-	return check_earlier(record_at(p, slot), &s);
+	return !check_earlier(record_at(p, slot), &s);
+}
+
+/* Are those PASIDs there that the device counts, and no other ones? */
+static bool has_all_pasids(struct iommu_parse *p, u32 slot,
+			   const struct iommu_device_ser *device)
+{
+	const struct iommu_pasid_ser *pasid;
+	u32 i, found = 0;
+
+	for (i = 0; i < p->nr_slots; i++) {
+		pasid = typed_at(p, i, IOMMU_RECORD_PASID);
+		if (!pasid || pasid->device != slot || !good_alone(p, i))
+			continue;
+		if (!needed_good(p, i) || !needed_good(p, pasid->domain))
+			return false;
+		found++;
+	}
+	return found == device->nr_pasids;
+}
+
+/* All that a device, which is good alone, cannot be used without */
+static int check_device_whole(u32 slot, const struct subject *s)
+{
+	const struct iommu_device_ser *device;
+
+	device = (const void *)record_at(s->p, slot);
+	if (!needed_good(s->p, device->unit))
+		return refuse(s, "unit", "bad record", device->unit);
+	if (!needed_good(s->p, device->domain))
+		return refuse(s, "domain", "bad record", device->domain);
+	if (!has_all_pasids(s->p, slot, device))
+		return refuse(s, "nr_pasids", "not those that are there",
+			      device->nr_pasids);
+	return 0;
+}
+
+static int check_pasid_whole(const struct iommu_pasid_ser *pasid,
+			     const struct subject *s)
+{
+	if (!needed_good(s->p, pasid->device))
+		return refuse(s, "device", "bad record", pasid->device);
+	if (!needed_good(s->p, pasid->domain))
+		return refuse(s, "domain", "bad record", pasid->domain);
+	return check_device_whole(pasid->device, s);
 }
 
 /**
@@ -938,7 +1205,6 @@ int iommu_liveupdate_parse_record(struct iommu_parse *p, u32 slot,
 				  const struct iommu_record_ser **rec)
 {
 	const struct subject s = { .p = p, .slot = slot, .explain = true };
-	const struct iommu_device_ser *device;
 	const struct iommu_record_ser *found;
 	int ret;
 
@@ -951,12 +1217,12 @@ int iommu_liveupdate_parse_record(struct iommu_parse *p, u32 slot,
 	ret = check_alone(found, &s);
 	if (ret)
 		return ret;
-	device = (const void *)found;
-	if (found->type == IOMMU_RECORD_DEVICE && check_needed(p, device->unit))
-		return refuse(&s, "unit", "bad record", device->unit);
-	if (found->type == IOMMU_RECORD_DEVICE &&
-	    check_needed(p, device->domain))
-		return refuse(&s, "domain", "bad record", device->domain);
+	if (found->type == IOMMU_RECORD_DEVICE)
+		ret = check_device_whole(slot, &s);
+	else if (found->type == IOMMU_RECORD_PASID)
+		ret = check_pasid_whole((const void *)found, &s);
+	if (ret)
+		return ret;
 	ret = check_earlier(found, &s);
 	if (ret)
 		return ret;
@@ -966,27 +1232,25 @@ int iommu_liveupdate_parse_record(struct iommu_parse *p, u32 slot,
 }
 
 /**
- * iommu_liveupdate_parse_missing - Count the device records that are lost
+ * iommu_liveupdate_parse_missing - Count the records that are lost
  * @p: the chain
  * @slot: a good unit or domain record
  *
- * Return: how many device records are missing that should name this record, to
- * be told to the user. Their devices cannot be kept.
+ * Return: how many device and PASID records are missing that should name this
+ * record, to be told to the user. Their devices cannot be kept.
  */
 u32 iommu_liveupdate_parse_missing(struct iommu_parse *p, u32 slot)
 {
-	const struct iommu_unit_ser *unit = (const void *)record_at(p, slot);
-	const struct iommu_domain_ser *domain = (const void *)unit;
-	bool is_unit = unit->head.type == IOMMU_RECORD_UNIT;
-	u32 expected = is_unit ? unit->nr_devices : domain->nr_devices;
-	const struct iommu_device_ser *device;
+	const struct iommu_record_ser *rec = record_at(p, slot);
+	const struct iommu_unit_ser *unit = (const void *)rec;
+	const struct iommu_domain_ser *domain = (const void *)rec;
+	u32 expected = rec->type == IOMMU_RECORD_UNIT ? unit->nr_devices :
+							domain->nr_attachments;
 	u32 i, found = 0;
 
-	for (i = 0; i < p->nr_slots; i++) {
-		device = typed_at(p, i, IOMMU_RECORD_DEVICE);
-		if (device && (is_unit ? device->unit : device->domain) == slot)
+	for (i = 0; i < p->nr_slots; i++)
+		if (names(record_at(p, i), rec->type, slot))
 			found++;
-	}
 	return expected > found ? expected - found : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <linux/kho/abi/iommu.h>
 #include <linux/list.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 struct device;
 struct iommu_domain;
@@ -42,6 +43,24 @@ struct iommu_liveupdate_domain {
 	enum iommu_liveupdate_domain_state state;
 };
 
+/**
+ * struct iommu_liveupdate_pasid - One PASID record
+ * @list: new kernel: among those without a device, until it is found
+ * @slot: number of the record
+ * @ser: the record
+ * @domain: the domain that the PASID is attached to
+ * @attached: new kernel: the driver's books have it
+ * @claimed: new kernel: an iommufd has it, from the claim of its device on
+ */
+struct iommu_liveupdate_pasid {
+	struct list_head list;
+	u32 slot;
+	struct iommu_pasid_ser *ser;
+	struct iommu_liveupdate_domain *domain;
+	bool attached;
+	bool claimed;
+};
+
 enum iommu_liveupdate_device_state {
 	/* Old kernel: the record is complete */
 	IOMMU_LIVEUPDATE_DEVICE_PRESERVED,
@@ -65,6 +84,8 @@ enum iommu_liveupdate_device_state {
  * @dev: the device, NULL in the new kernel until it is probed, and then with a
  *	reference
  * @domain: the domain it is attached to without a PASID
+ * @pasids: &struct iommu_liveupdate_pasid by PASID. Changed before the device is
+ *	visible to others, or with the inner lock held
  * @state: see &enum iommu_liveupdate_device_state
  */
 struct iommu_liveupdate_device {
@@ -75,6 +96,7 @@ struct iommu_liveupdate_device {
 	const struct iommu_liveupdate_ops *ops;
 	struct device *dev;
 	struct iommu_liveupdate_domain *domain;
+	struct xarray pasids;
 	enum iommu_liveupdate_device_state state;
 };
 
@@ -87,6 +109,9 @@ iommu_liveupdate_incoming_unit(const struct iommu_liveupdate_ops *ops,
 			       u64 reg_pa);
 const struct iommu_device_ser *
 iommu_liveupdate_incoming_device(const struct iommu_unit_ser *unit, u16 rid);
+const struct iommu_pasid_ser *
+iommu_liveupdate_incoming_pasid(const struct iommu_device_ser *device,
+				u32 first, u32 last);
 bool iommu_liveupdate_record(struct device *dev, struct iommu_device_ser *ser);
 
 /* For iommu.c */
@@ -96,14 +121,18 @@ void iommu_liveupdate_remove_device(struct device *dev);
 bool iommu_liveupdate_device_frozen(struct device *dev);
 bool iommu_liveupdate_device_claimed(struct device *dev,
 				     struct iommu_domain *domain);
+bool iommu_liveupdate_pasid_claimed(struct device *dev, u32 pasid,
+				    struct iommu_domain *domain);
 
 /* In iommu.c, for liveupdate.c: see liveupdate-group.h */
-int iommu_group_liveupdate_lock(struct device *dev,
-				struct iommu_domain *domain);
+int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain,
+				const struct iommu_liveupdate_attach *pasids,
+				unsigned int nr);
 void iommu_group_liveupdate_unlock(struct device *dev);
 int iommu_group_liveupdate_claim(struct device *dev, void *owner,
 				 struct iommu_domain *domain);
 void iommu_group_liveupdate_return(struct device *dev, void *owner);
+void iommu_group_liveupdate_return_pasid(struct device *dev, u32 pasid);
 void iommu_group_liveupdate_release(struct device *dev);
 
 #endif /* CONFIG_IOMMU_LIVEUPDATE */

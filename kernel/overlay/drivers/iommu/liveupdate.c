@@ -7,7 +7,7 @@
  *
  * The File-Lifecycle-Bound object (FLB) "iommu-v1" of the Live Update
  * Orchestrator: a root and a chain of chunks with one record for each kept
- * unit, domain and device, as described in include/linux/kho/abi/iommu.h. This
+ * unit, domain, device and PASID, as described in include/linux/kho/abi/iommu.h. This
  * file owns the records, their heads and the references between them. What a
  * record says about hardware is written and read by the IOMMU driver, through
  * struct iommu_liveupdate_ops. The users are iommufd, which preserves and claims
@@ -15,9 +15,10 @@
  *
  * Old kernel
  *
- * A domain is preserved first, then the devices that are attached to it. From
+ * A domain is preserved first, then the devices that are attached to it, each
+ * together with its PASIDs: all that are attached, or the device is refused. From
  * then on the group of such a device refuses every change of domain, because
- * its hardware entry is part of what is handed over. The record of a unit comes
+ * its hardware entries are part of what is handed over. The record of a unit comes
  * with its first device. Undo cannot fail: it only gives back what preserve
  * took. The records may be written until the jump; the driver does so once
  * more, in its shutdown, when it declares a unit handed over.
@@ -27,7 +28,7 @@
  * The FLB is parsed early, before IOMMU drivers come up. A driver takes
  * the tables of its units over without writing to them. When a kept device is
  * probed, its domain is rebuilt and the group is told that it already is
- * attached to it. The group is owned by a placeholder, so that neither a driver
+ * attached to it; the domains of its PASIDs are, too, or it is lost as a whole. The group is owned by a placeholder, so that neither a driver
  * with the DMA API nor another user can get at it. The iommufd that is retrieved
  * claims domain and device. From then on everything is upstream code.
  *
@@ -125,10 +126,12 @@ static struct {
 	struct list_head units;
 	struct list_head domains;
 	struct list_head devices;
+	struct list_head pasids; /* while the records are being read */
 } incoming = {
 	.units = LIST_HEAD_INIT(incoming.units),
 	.domains = LIST_HEAD_INIT(incoming.domains),
 	.devices = LIST_HEAD_INIT(incoming.devices),
+	.pasids = LIST_HEAD_INIT(incoming.pasids),
 };
 
 /* The PCI devices of incoming.devices by iommu_pci_key() */
@@ -272,6 +275,38 @@ bool iommu_liveupdate_supported(struct device *dev)
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_supported);
 
+/**
+ * iommu_liveupdate_pasid_supported - Can PASIDs of this device be kept?
+ * @dev: a device
+ *
+ * Context: Process context, @dev stays in its group.
+ * Return: true when its driver and the mode of its IOMMU can.
+ */
+bool iommu_liveupdate_pasid_supported(struct device *dev)
+{
+	const struct iommu_liveupdate_ops *ops;
+
+	if (!iommu_liveupdate_supported(dev))
+		return false;
+	ops = dev_iommu_ops(dev)->liveupdate;
+	return ops->pasid_supported && ops->pasid_supported(dev);
+}
+EXPORT_SYMBOL_GPL(iommu_liveupdate_pasid_supported);
+
+/**
+ * iommu_liveupdate_ats_supported - Can this device be kept with ATS on?
+ * @dev: a device
+ *
+ * Context: Process context, @dev stays in its group.
+ * Return: true when its driver can.
+ */
+bool iommu_liveupdate_ats_supported(struct device *dev)
+{
+	return iommu_liveupdate_supported(dev) &&
+	       dev_iommu_ops(dev)->liveupdate->keeps_ats;
+}
+EXPORT_SYMBOL_GPL(iommu_liveupdate_ats_supported);
+
 static const struct iommu_liveupdate_ops *
 iommu_domain_liveupdate_ops(struct iommu_domain *domain)
 {
@@ -348,7 +383,7 @@ void iommu_liveupdate_unpreserve_domain(struct iommu_domain *domain)
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	guard(mutex)(&iommu_liveupdate_lock);
 	ld = domain->liveupdate;
-	if (WARN_ON(!ld || ld->ser->nr_devices))
+	if (WARN_ON(!ld || ld->ser->nr_attachments))
 		return;
 
 	iommu_domain_liveupdate_ops(domain)->unpreserve_domain(domain, ld->ser);
@@ -429,10 +464,89 @@ static int iommu_device_identify(struct device *dev,
 	return len < sizeof(ser->name) ? 0 : -EOPNOTSUPP;
 }
 
+static int iommu_pasid_preserve(struct iommu_liveupdate_device *ldev,
+				struct device *dev,
+				const struct iommu_liveupdate_attach *attach)
+{
+	struct iommu_liveupdate_domain *domain = attach->domain->liveupdate;
+	const struct iommu_liveupdate_ops *ops = ldev->ops;
+	struct iommu_liveupdate_pasid *lp;
+	int ret;
+
+	if (!domain || iommu_domain_liveupdate_ops(attach->domain) != ops)
+		return -EINVAL;
+
+	lp = kzalloc_obj(*lp);
+	if (!lp)
+		return -ENOMEM;
+	ret = xa_insert(&ldev->pasids, attach->pasid, lp, GFP_KERNEL);
+	if (ret)
+		goto err_free;
+	lp->ser =
+		iommu_record_alloc(IOMMU_RECORD_PASID, ops->driver, &lp->slot);
+	if (IS_ERR(lp->ser)) {
+		ret = PTR_ERR(lp->ser);
+		goto err_erase;
+	}
+	lp->ser->device = ldev->slot;
+	lp->ser->domain = domain->slot;
+	lp->ser->pasid = attach->pasid;
+	ret = ops->preserve_pasid(dev, attach->pasid, attach->domain,
+				  ldev->unit, ldev->ser, lp->ser);
+	if (ret)
+		goto err_record;
+
+	lp->domain = domain;
+	domain->ser->nr_attachments++;
+	return 0;
+
+err_record:
+	iommu_record_free(lp->ser);
+err_erase:
+	xa_erase(&ldev->pasids, attach->pasid);
+err_free:
+	kfree(lp);
+	return ret;
+}
+
+static void iommu_pasids_unpreserve(struct iommu_liveupdate_device *ldev,
+				    struct device *dev)
+{
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+
+	xa_for_each(&ldev->pasids, pasid, lp) {
+		ldev->ops->unpreserve_pasid(dev, ldev->unit, lp->ser);
+		lp->domain->ser->nr_attachments--;
+		iommu_record_free(lp->ser);
+		kfree(lp);
+	}
+	xa_destroy(&ldev->pasids);
+}
+
+static int iommu_pasids_preserve(struct iommu_liveupdate_device *ldev,
+				 struct device *dev,
+				 const struct iommu_liveupdate_attach *pasids,
+				 unsigned int nr)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < nr; i++) {
+		ret = iommu_pasid_preserve(ldev, dev, &pasids[i]);
+		if (ret) {
+			iommu_pasids_unpreserve(ldev, dev);
+			return ret;
+		}
+	}
+	return 0;
+}
+
 /* Both locks and the group's mutex are held. */
-static int iommu_device_preserve_locked(struct device *dev,
-					struct iommu_liveupdate_domain *domain,
-					const struct iommu_liveupdate_ops *ops)
+static int iommu_device_preserve_locked(
+	struct device *dev, struct iommu_liveupdate_domain *domain,
+	const struct iommu_liveupdate_ops *ops,
+	const struct iommu_liveupdate_attach *pasids, unsigned int nr)
 {
 	struct iommu_liveupdate_device *ldev;
 	struct iommu_liveupdate_unit *unit;
@@ -441,6 +555,7 @@ static int iommu_device_preserve_locked(struct device *dev,
 	ldev = kzalloc_obj(*ldev);
 	if (!ldev)
 		return -ENOMEM;
+	xa_init(&ldev->pasids);
 
 	unit = iommu_liveupdate_unit_get(dev->iommu->iommu_dev, ops);
 	if (IS_ERR(unit)) {
@@ -459,21 +574,27 @@ static int iommu_device_preserve_locked(struct device *dev,
 		goto err_record;
 	ldev->ser->unit = unit->slot;
 	ldev->ser->domain = domain->slot;
+	ldev->ser->nr_pasids = nr;
+	ldev->ops = ops;
+	ldev->unit = unit->ser;
 	ret = ops->preserve_device(dev, domain->domain, unit->ser, ldev->ser);
 	if (ret)
 		goto err_record;
+	ret = iommu_pasids_preserve(ldev, dev, pasids, nr);
+	if (ret)
+		goto err_device;
 
 	ldev->dev = dev;
-	ldev->ops = ops;
-	ldev->unit = unit->ser;
 	ldev->domain = domain;
 	ldev->state = IOMMU_LIVEUPDATE_DEVICE_PRESERVED;
 	unit->ser->nr_devices++;
-	domain->ser->nr_devices++;
+	domain->ser->nr_attachments++;
 	list_add_tail(&ldev->list, &outgoing.devices);
 	dev->iommu->liveupdate = ldev;
 	return 0;
 
+err_device:
+	ops->unpreserve_device(dev, unit->ser, ldev->ser);
 err_record:
 	iommu_record_free(ldev->ser);
 err_unit:
@@ -487,20 +608,23 @@ err_free:
  * iommu_liveupdate_preserve_device - Keep a device attached over the next kexec
  * @dev: the device
  * @domain: its domain without a PASID, preserved before
+ * @pasids: its PASIDs and their domains, which are preserved, too, by PASID
+ * @nr: how many
  *
  * On success the group refuses to change its domain, and the kernel refuses to
  * kexec into an image that cannot take the device over, until
  * iommu_liveupdate_unpreserve_device().
  *
  * Context: Process context; a file that uses the FLB is being preserved.
- * Return: 0; -EOPNOTSUPP when the driver cannot keep it, when another device
- * shares its group, when a PASID is attached or when firmware requires a direct
- * mapping; -EINVAL when it is not attached to @domain or @domain is not
- * preserved; -EBUSY when it already is preserved or is being reset; or an error
+ * Return: 0; -EOPNOTSUPP when the driver cannot keep it or its PASIDs, when another
+ * device shares its group, when a PASID is attached that is not in @pasids or
+ * when firmware requires a direct mapping; -EINVAL when it is not attached to
+ * @domain and as @pasids says, or one of the domains is not preserved; -EBUSY when it already is preserved or is being reset; or an error
  * of liveupdate_device_get(), of the driver or of the allocations.
  */
-int iommu_liveupdate_preserve_device(struct device *dev,
-				     struct iommu_domain *domain)
+int iommu_liveupdate_preserve_device(
+	struct device *dev, struct iommu_domain *domain,
+	const struct iommu_liveupdate_attach *pasids, unsigned int nr)
 {
 	const struct iommu_liveupdate_ops *ops =
 		iommu_domain_liveupdate_ops(domain);
@@ -509,9 +633,12 @@ int iommu_liveupdate_preserve_device(struct device *dev,
 	if (!ops)
 		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
 					     "its IOMMU keeps no devices");
+	if (nr && !iommu_liveupdate_pasid_supported(dev))
+		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					     "its IOMMU keeps no PASIDs");
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
-	ret = iommu_group_liveupdate_lock(dev, domain);
+	ret = iommu_group_liveupdate_lock(dev, domain, pasids, nr);
 	if (ret)
 		return ret;
 
@@ -528,8 +655,8 @@ int iommu_liveupdate_preserve_device(struct device *dev,
 			dev, -EBUSY,
 			"it is preserved already, or not finished since it was retrieved");
 	else
-		ret = iommu_device_preserve_locked(dev, domain->liveupdate,
-						   ops);
+		ret = iommu_device_preserve_locked(dev, domain->liveupdate, ops,
+						   pasids, nr);
 	mutex_unlock(&iommu_liveupdate_lock);
 	if (ret)
 		liveupdate_device_put();
@@ -553,16 +680,17 @@ void iommu_liveupdate_unpreserve_device(struct device *dev)
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	if (WARN_ON(!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_PRESERVED))
 		return;
-	iommu_group_liveupdate_lock(dev, NULL);
+	iommu_group_liveupdate_lock(dev, NULL, NULL, 0);
 
 	mutex_lock(&iommu_liveupdate_lock);
 	list_for_each_entry(unit, &outgoing.units, list)
 		if (unit->ser == ldev->unit)
 			break;
 
+	iommu_pasids_unpreserve(ldev, dev);
 	ldev->ops->unpreserve_device(dev, ldev->unit, ldev->ser);
 	dev->iommu->liveupdate = NULL;
-	ldev->domain->ser->nr_devices--;
+	ldev->domain->ser->nr_attachments--;
 	ldev->unit->nr_devices--;
 	iommu_liveupdate_unit_put(unit, ldev->ops);
 	list_del(&ldev->list);
@@ -586,12 +714,19 @@ EXPORT_SYMBOL_GPL(iommu_liveupdate_unpreserve_device);
 int iommu_liveupdate_freeze_device(struct device *dev)
 {
 	struct iommu_liveupdate_device *ldev = dev->iommu->liveupdate;
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+	int ret;
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	guard(mutex)(&iommu_liveupdate_lock);
 	if (!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_PRESERVED)
 		return -ENODEV;
-	return ldev->ops->freeze_device(dev, ldev->ser);
+	ret = ldev->ops->freeze_device(dev, ldev->ser);
+	xa_for_each(&ldev->pasids, pasid, lp)
+		if (!ret)
+			ret = ldev->ops->freeze_pasid(dev, lp->ser);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_freeze_device);
 
@@ -631,6 +766,7 @@ static int iommu_incoming_add(u32 slot, struct iommu_record_ser *rec)
 	struct iommu_liveupdate_incoming_unit *unit;
 	struct iommu_liveupdate_domain *domain;
 	struct iommu_liveupdate_device *device;
+	struct iommu_liveupdate_pasid *pasid;
 
 	switch (rec->type) {
 	case IOMMU_RECORD_UNIT:
@@ -656,7 +792,16 @@ static int iommu_incoming_add(u32 slot, struct iommu_record_ser *rec)
 		device->slot = slot;
 		device->ser = (void *)rec;
 		device->state = IOMMU_LIVEUPDATE_DEVICE_WAITING;
+		xa_init(&device->pasids);
 		list_add_tail(&device->list, &incoming.devices);
+		return 0;
+	case IOMMU_RECORD_PASID:
+		pasid = kzalloc_obj(*pasid);
+		if (!pasid)
+			return -ENOMEM;
+		pasid->slot = slot;
+		pasid->ser = (void *)rec;
+		list_add_tail(&pasid->list, &incoming.pasids);
 		return 0;
 	}
 	return -EINVAL;
@@ -687,24 +832,78 @@ static int iommu_incoming_index(struct iommu_liveupdate_device *device)
 			 device, GFP_KERNEL);
 }
 
-/* Give every device its unit and domain; what has none costs the device. */
+static struct iommu_liveupdate_device *iommu_incoming_slot(u32 slot)
+{
+	struct iommu_liveupdate_device *device;
+
+	list_for_each_entry(device, &incoming.devices, list)
+		if (device->slot == slot)
+			return device;
+	return NULL;
+}
+
+/* Give every PASID its device and domain; what has none is missed by its device. */
+static void iommu_incoming_resolve_pasids(void)
+{
+	struct iommu_liveupdate_pasid *pasid, *next;
+	struct iommu_liveupdate_device *device;
+
+	list_for_each_entry_safe(pasid, next, &incoming.pasids, list) {
+		list_del(&pasid->list);
+		device = iommu_incoming_slot(pasid->ser->device);
+		pasid->domain = iommu_incoming_domain(pasid->ser->domain);
+		if (!device || !pasid->domain ||
+		    xa_insert(&device->pasids, pasid->ser->pasid, pasid,
+			      GFP_KERNEL))
+			kfree(pasid);
+	}
+}
+
+static unsigned int iommu_pasid_count(struct iommu_liveupdate_device *device)
+{
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+	unsigned int nr = 0;
+
+	xa_for_each(&device->pasids, pasid, lp)
+		nr++;
+	return nr;
+}
+
+static void iommu_incoming_free_device(struct iommu_liveupdate_device *device)
+{
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+
+	xa_for_each(&device->pasids, pasid, lp)
+		kfree(lp);
+	xa_destroy(&device->pasids);
+	list_del(&device->list);
+	kfree(device);
+}
+
+/*
+ * Give every device its unit, domain and PASIDs; what it cannot have costs the
+ * device. The entries of a device without a record are cleared.
+ */
 static void iommu_incoming_resolve(void)
 {
 	struct iommu_liveupdate_device *device, *next;
 	struct iommu_liveupdate_incoming_unit *unit;
 
+	iommu_incoming_resolve_pasids();
 	list_for_each_entry_safe(device, next, &incoming.devices, list) {
 		device->domain = iommu_incoming_domain(device->ser->domain);
 		list_for_each_entry(unit, &incoming.units, list)
 			if (unit->slot == device->ser->unit)
 				device->unit = unit->ser;
 		if (device->domain && device->unit &&
+		    iommu_pasid_count(device) == device->ser->nr_pasids &&
 		    !iommu_incoming_index(device))
 			continue;
 		pr_err("record %u: its device is lost, it cannot be used with the other records\n",
 		       device->slot);
-		list_del(&device->list);
-		kfree(device);
+		iommu_incoming_free_device(device);
 	}
 }
 
@@ -811,6 +1010,32 @@ iommu_liveupdate_incoming_device(const struct iommu_unit_ser *unit, u16 rid)
 	return device && device->unit == unit ? device->ser : NULL;
 }
 
+/**
+ * iommu_liveupdate_incoming_pasid - The next PASID record of a PCI device
+ * @device: record of the device
+ * @first: lowest PASID to look for
+ * @last: highest PASID to look for
+ *
+ * Context: Process context.
+ * Return: the record with the lowest PASID in the range, or NULL.
+ */
+const struct iommu_pasid_ser *
+iommu_liveupdate_incoming_pasid(const struct iommu_device_ser *device,
+				u32 first, u32 last)
+{
+	struct iommu_liveupdate_device *ldev;
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid = first;
+
+	guard(mutex)(&iommu_liveupdate_lock);
+	ldev = xa_load(&incoming_pci,
+		       iommu_pci_key(device->segment, device->rid));
+	if (!ldev || ldev->ser != device)
+		return NULL;
+	lp = xa_find(&ldev->pasids, &pasid, last, XA_PRESENT);
+	return lp ? lp->ser : NULL;
+}
+
 static struct iommu_liveupdate_device *iommu_incoming_find(struct device *dev)
 {
 	struct iommu_liveupdate_device *device;
@@ -863,6 +1088,25 @@ bool iommu_liveupdate_record(struct device *dev, struct iommu_device_ser *ser)
 
 /* -------------------------------------------------------- restore, new kernel */
 
+/* The device is stopped: its PASIDs are taken off their domains. */
+static void iommu_pasids_block(struct iommu_liveupdate_device *ldev,
+			       struct device *dev)
+{
+	struct iommu_domain *blocked = dev_iommu_ops(dev)->blocked_domain;
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+
+	lockdep_assert_held(&iommu_liveupdate_lock);
+
+	xa_for_each(&ldev->pasids, pasid, lp) {
+		if (!lp->attached)
+			continue;
+		WARN_ON(blocked->ops->set_dev_pasid(blocked, dev, pasid,
+						    lp->domain->domain));
+		lp->attached = false;
+	}
+}
+
 /* The device cannot have its domain back: no DMA may reach memory any more. */
 static void iommu_device_lose(struct iommu_liveupdate_device *device,
 			      struct device *dev, int err)
@@ -872,7 +1116,9 @@ static void iommu_device_lose(struct iommu_liveupdate_device *device,
 	/* A reset takes group->mutex, which may be held; the entry goes anyway. */
 	if (dev && dev_is_pci(dev))
 		pci_clear_master(to_pci_dev(dev));
-	device->ops->block_record(device->unit, device->ser);
+	if (dev)
+		iommu_pasids_block(device, dev);
+	device->ops->block_record(device->unit, device->ser, dev);
 	device->state = IOMMU_LIVEUPDATE_DEVICE_LOST;
 	pr_err("%s: cannot be restored (%pe); it is stopped and blocked\n",
 	       dev ? dev_name(dev) : "a device that is gone", ERR_PTR(err));
@@ -895,10 +1141,10 @@ void iommu_liveupdate_lose(struct device *dev)
 }
 
 static struct iommu_domain *
-iommu_incoming_domain_get(struct iommu_liveupdate_device *device,
+iommu_incoming_domain_get(struct iommu_liveupdate_domain *ld,
+			  const struct iommu_liveupdate_ops *ops,
 			  struct device *dev)
 {
-	struct iommu_liveupdate_domain *ld = device->domain;
 	struct iommu_domain *domain;
 	int ret;
 
@@ -907,7 +1153,7 @@ iommu_incoming_domain_get(struct iommu_liveupdate_device *device,
 	if (ld->domain)
 		return ld->domain;
 
-	ret = device->ops->restore_domain(dev, ld->ser, &domain);
+	ret = ops->restore_domain(dev, ld->ser, &domain);
 	if (ret) {
 		ld->state = IOMMU_LIVEUPDATE_DOMAIN_LOST;
 		return ERR_PTR(ret);
@@ -916,6 +1162,30 @@ iommu_incoming_domain_get(struct iommu_liveupdate_device *device,
 	domain->liveupdate = ld;
 	ld->domain = domain;
 	return domain;
+}
+
+static int iommu_pasids_restore(struct iommu_liveupdate_device *device,
+				struct device *dev)
+{
+	const struct iommu_liveupdate_ops *ops = device->ops;
+	struct iommu_liveupdate_pasid *lp;
+	struct iommu_domain *domain;
+	unsigned long pasid;
+	int ret;
+
+	if (!xa_empty(&device->pasids) && !ops->attach_restored_pasid)
+		return -EOPNOTSUPP;
+	xa_for_each(&device->pasids, pasid, lp) {
+		domain = iommu_incoming_domain_get(lp->domain, ops, dev);
+		if (IS_ERR(domain))
+			return PTR_ERR(domain);
+		ret = ops->attach_restored_pasid(dev, domain, device->ser,
+						 lp->ser);
+		if (ret)
+			return ret;
+		lp->attached = true;
+	}
+	return 0;
 }
 
 /**
@@ -938,22 +1208,27 @@ struct iommu_domain *iommu_liveupdate_restore(struct device *dev)
 	if (!device)
 		return NULL;
 
-	domain = iommu_incoming_domain_get(device, dev);
+	ret = iommu_pasids_restore(device, dev);
+	if (ret)
+		goto err_lose;
+	domain = iommu_incoming_domain_get(device->domain, device->ops, dev);
 	if (IS_ERR(domain)) {
-		iommu_device_lose(device, dev, PTR_ERR(domain));
-		return NULL;
+		ret = PTR_ERR(domain);
+		goto err_lose;
 	}
 	ret = device->ops->attach_restored(dev, domain, device->ser);
-	if (ret) {
-		iommu_device_lose(device, dev, ret);
-		return NULL;
-	}
+	if (ret)
+		goto err_lose;
 
 	device->dev = get_device(dev);
 	device->state = IOMMU_LIVEUPDATE_DEVICE_RESTORED;
 	dev->iommu->liveupdate = device;
 	dev_info(dev, "runs on the page table of the previous kernel\n");
 	return domain;
+
+err_lose:
+	iommu_device_lose(device, dev, ret);
+	return NULL;
 }
 
 /**
@@ -982,6 +1257,30 @@ bool iommu_liveupdate_device_claimed(struct device *dev,
 	ldev = dev->iommu->liveupdate;
 	return ldev && ldev->state == IOMMU_LIVEUPDATE_DEVICE_CLAIMED &&
 	       ldev->domain->domain == domain;
+}
+
+/*
+ * group->mutex is held: is a PASID of a claimed device about to be attached to
+ * what it runs on? True once, so that a later attach is one like any other.
+ */
+bool iommu_liveupdate_pasid_claimed(struct device *dev, u32 pasid,
+				    struct iommu_domain *domain)
+{
+	struct iommu_liveupdate_device *ldev;
+	struct iommu_liveupdate_pasid *lp;
+
+	if (!dev->iommu || !READ_ONCE(dev->iommu->liveupdate))
+		return false;
+
+	guard(mutex)(&iommu_liveupdate_lock);
+	ldev = dev->iommu->liveupdate;
+	if (!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_CLAIMED)
+		return false;
+	lp = xa_load(&ldev->pasids, pasid);
+	if (!lp || !lp->claimed || lp->domain->domain != domain)
+		return false;
+	lp->claimed = false;
+	return true;
 }
 
 /**
@@ -1041,14 +1340,25 @@ EXPORT_SYMBOL_GPL(iommu_liveupdate_return_domain);
  * @dev: the device
  * @owner: as for iommu_device_claim_dma_owner(), which it replaces
  * @domain: the claimed domain that the device is to be attached to
+ * @pasids: its PASIDs and the claimed domains that they are to be attached to
+ * @nr: how many
+ *
+ * Afterwards an attach of the device and of each of the PASIDs, as given here, is
+ * one in the books only.
  *
  * Context: Process context, takes group->mutex. Hardware is not touched.
  * Return: 0; -ENODEV when the device does not wait for an owner; -EINVAL when it
- * runs on another domain.
+ * or a PASID runs on another domain, or has other PASIDs.
  */
 int iommu_liveupdate_claim_device(struct device *dev, void *owner,
-				  struct iommu_domain *domain)
+				  struct iommu_domain *domain,
+				  const struct iommu_liveupdate_attach *pasids,
+				  unsigned int nr)
 {
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+	unsigned int i;
+
 	struct iommu_liveupdate_device *ldev;
 	int ret;
 
@@ -1056,20 +1366,51 @@ int iommu_liveupdate_claim_device(struct device *dev, void *owner,
 	ldev = dev->iommu ? dev->iommu->liveupdate : NULL;
 	if (!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_RESTORED)
 		return -ENODEV;
+	if (iommu_pasid_count(ldev) != nr)
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		lp = xa_load(&ldev->pasids, pasids[i].pasid);
+		if (!lp || lp->domain->domain != pasids[i].domain)
+			return -EINVAL;
+	}
 
 	ret = iommu_group_liveupdate_claim(dev, owner, domain);
 	if (ret)
 		return ret;
 
 	guard(mutex)(&iommu_liveupdate_lock);
+	xa_for_each(&ldev->pasids, pasid, lp)
+		lp->claimed = true;
 	ldev->state = IOMMU_LIVEUPDATE_DEVICE_CLAIMED;
 	return 0;
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_claim_device);
 
 /**
+ * iommu_liveupdate_return_pasid - Undo the attach of a PASID that was claimed
+ * @dev: the device, which is going to be returned
+ * @pasid: the PASID, not attached to anything else meanwhile
+ *
+ * Context: Process context, takes group->mutex. Hardware is not touched.
+ */
+void iommu_liveupdate_return_pasid(struct device *dev, u32 pasid)
+{
+	struct iommu_liveupdate_pasid *lp;
+
+	guard(mutex)(&iommu_liveupdate_op_lock);
+	iommu_group_liveupdate_return_pasid(dev, pasid);
+
+	guard(mutex)(&iommu_liveupdate_lock);
+	lp = xa_load(&dev->iommu->liveupdate->pasids, pasid);
+	if (!WARN_ON(!lp))
+		lp->claimed = true;
+}
+EXPORT_SYMBOL_GPL(iommu_liveupdate_return_pasid);
+
+/**
  * iommu_liveupdate_return_device - Undo iommu_liveupdate_claim_device()
- * @dev: the device, which is not attached to anything else meanwhile
+ * @dev: the device, which is not attached to anything else meanwhile; its PASIDs
+ *	were returned
  * @owner: the owner that claimed it
  *
  * Context: Process context, takes group->mutex. Cannot fail.
@@ -1116,6 +1457,10 @@ static void iommu_device_abandon(struct iommu_liveupdate_device *ldev)
 
 	if (dev_is_pci(ldev->dev))
 		pci_liveupdate_stop(to_pci_dev(ldev->dev));
+	iommu_group_liveupdate_lock(ldev->dev, NULL, NULL, 0);
+	scoped_guard(mutex, &iommu_liveupdate_lock)
+		iommu_pasids_block(ldev, ldev->dev);
+	iommu_group_liveupdate_unlock(ldev->dev);
 	iommu_group_liveupdate_release(ldev->dev);
 	dev_warn(ldev->dev, "nobody claimed it: it is stopped and blocked\n");
 
@@ -1123,16 +1468,30 @@ static void iommu_device_abandon(struct iommu_liveupdate_device *ldev)
 	iommu_device_drop(ldev);
 }
 
-static void iommu_domain_abandon(struct iommu_liveupdate_domain *ld)
+/* Devices that anything of which is on @ld, and that nobody claimed */
+static void iommu_domain_abandon_devices(struct iommu_liveupdate_domain *ld)
 {
 	struct iommu_liveupdate_device *ldev;
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+	bool uses;
 
 	lockdep_assert_held(&iommu_liveupdate_op_lock);
 
-	list_for_each_entry(ldev, &incoming.devices, list)
-		if (ldev->domain == ld)
+	list_for_each_entry(ldev, &incoming.devices, list) {
+		uses = ldev->domain == ld;
+		xa_for_each(&ldev->pasids, pasid, lp)
+			uses |= lp->domain == ld;
+		if (uses)
 			iommu_device_abandon(ldev);
+	}
+}
 
+static void iommu_domain_abandon(struct iommu_liveupdate_domain *ld)
+{
+	lockdep_assert_held(&iommu_liveupdate_op_lock);
+
+	iommu_domain_abandon_devices(ld);
 	if (ld->state != IOMMU_LIVEUPDATE_DOMAIN_KEPT)
 		return;
 	ld->state = IOMMU_LIVEUPDATE_DOMAIN_LOST;
@@ -1157,7 +1516,6 @@ static void iommu_domain_abandon(struct iommu_liveupdate_domain *ld)
  */
 void iommu_liveupdate_finish_domain(u32 record, bool abandon)
 {
-	struct iommu_liveupdate_device *ldev;
 	struct iommu_liveupdate_domain *ld;
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
@@ -1170,9 +1528,7 @@ void iommu_liveupdate_finish_domain(u32 record, bool abandon)
 		return;
 	}
 
-	list_for_each_entry(ldev, &incoming.devices, list)
-		if (ldev->domain == ld)
-			iommu_device_abandon(ldev);
+	iommu_domain_abandon_devices(ld);
 	guard(mutex)(&iommu_liveupdate_lock);
 	ld->domain = NULL;
 	ld->state = IOMMU_LIVEUPDATE_DOMAIN_LOST;
@@ -1210,10 +1566,15 @@ void iommu_liveupdate_finish_device(struct device *dev)
 	struct iommu_liveupdate_device *ldev;
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
-	guard(mutex)(&iommu_liveupdate_lock);
 	ldev = dev->iommu ? dev->iommu->liveupdate : NULL;
 	if (!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_CLAIMED)
 		return;
+	if (ldev->ops->finish_device) {
+		iommu_group_liveupdate_lock(dev, NULL, NULL, 0);
+		ldev->ops->finish_device(dev, ldev->ser);
+		iommu_group_liveupdate_unlock(dev);
+	}
+	guard(mutex)(&iommu_liveupdate_lock);
 	iommu_device_drop(ldev);
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_finish_device);
@@ -1282,8 +1643,7 @@ static void iommu_liveupdate_flb_finish(struct liveupdate_flb_op_args *args)
 	list_for_each_entry_safe(device, next_device, &incoming.devices, list) {
 		if (device->dev)
 			iommu_device_drop(device);
-		list_del(&device->list);
-		kfree(device);
+		iommu_incoming_free_device(device);
 	}
 	list_for_each_entry_safe(domain, next_domain, &incoming.domains, list) {
 		list_del(&domain->list);

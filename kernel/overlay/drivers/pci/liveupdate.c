@@ -277,10 +277,6 @@ static const char *pci_lu_endpoint_reason(struct pci_dev *dev)
 	if (dev->rom_bar_overlap || dev->non_compliant_bars ||
 	    dev->mmio_always_on)
 		return "its BARs or its memory decoding are not as they should be";
-	if (dev->ats_enabled)
-		return "ATS is enabled";
-	if (dev->pri_enabled)
-		return "PRI is enabled";
 	/* INTx that cannot be silenced would scream in the next kernel */
 	if (dev->pin && dev->broken_intx_masking)
 		return "its INTx cannot be masked";
@@ -1054,6 +1050,32 @@ bool pci_liveupdate_skip_bridge(struct pci_bus *bus, struct pci_dev *dev)
 	pci_warn(dev, "[bus %02x-%02x] not scanned: a device is kept\n",
 		 secondary, subordinate);
 	return true;
+}
+
+/**
+ * pci_liveupdate_inherit_ats - Leave ATS on where it was found on
+ * @dev: A function whose IOMMU driver is about to prepare ATS, with it off
+ * @ps: Smallest translation unit the driver wants, as a power of two
+ *
+ * Whether a device can be kept with ATS on is for its IOMMU driver to say.
+ *
+ * Return: 1 when there is nothing to inherit, 0 when it has been inherited, or
+ * -EINVAL when the device uses another translation unit.
+ */
+int pci_liveupdate_inherit_ats(struct pci_dev *dev, int ps)
+{
+	u16 ctrl;
+
+	if (!pci_liveupdate_incoming(dev))
+		return 1;
+	pci_read_config_word(dev, dev->ats_cap + PCI_ATS_CTRL, &ctrl);
+	if (!(ctrl & PCI_ATS_CTRL_ENABLE))
+		return 1;
+	if (PCI_ATS_CTRL_STU(ctrl) + PCI_ATS_MIN_STU != ps)
+		return -EINVAL;
+	dev->ats_stu = ps;
+	dev->ats_enabled = 1;
+	return 0;
 }
 
 /**

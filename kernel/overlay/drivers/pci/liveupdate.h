@@ -18,6 +18,7 @@ void pci_liveupdate_setup_device(struct pci_dev *dev);
 bool pci_liveupdate_configure_device(struct pci_dev *dev);
 bool pci_liveupdate_add_device(struct pci_dev *dev);
 bool pci_liveupdate_skip_bridge(struct pci_bus *bus, struct pci_dev *dev);
+int pci_liveupdate_inherit_ats(struct pci_dev *dev, int ps);
 bool pci_liveupdate_inherit_ari(struct pci_dev *dev);
 bool pci_liveupdate_mask_msix(struct pci_dev *dev, u16 ctrl);
 bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv);
@@ -49,6 +50,11 @@ static inline bool pci_liveupdate_skip_bridge(struct pci_bus *bus,
 					      struct pci_dev *dev)
 {
 	return false;
+}
+
+static inline int pci_liveupdate_inherit_ats(struct pci_dev *dev, int ps)
+{
+	return 1;
 }
 
 static inline bool pci_liveupdate_inherit_ari(struct pci_dev *dev)

@@ -18,6 +18,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
+#include <linux/idr.h>
 #include <linux/iommufd.h>
 #include <linux/iommufd_liveupdate.h>
 #include <linux/vfio.h>
@@ -58,14 +59,16 @@ static int vfio_liveupdate_first_open(struct vfio_device_file *df,
 	if (!try_module_get(device->dev->driver->owner))
 		return -ENODEV;
 
-	idev = iommufd_device_restore(iommufd, device->dev, dev_id);
+	ida_init(&device->pasids);
+	idev = iommufd_device_restore(iommufd, device->dev, dev_id,
+				      &device->pasids);
 	if (IS_ERR(idev)) {
 		/* Nothing has happened, so it can be tried again */
 		ret = PTR_ERR(idev) == -ENOMEM ? -EAGAIN : PTR_ERR(idev);
+		ida_destroy(&device->pasids);
 		goto err_module;
 	}
 	device->iommufd_device = idev;
-	ida_init(&device->pasids);
 	device->iommufd_attached = true;
 	df->devid = dev_id;
 

@@ -11,6 +11,7 @@
 
 struct device;
 struct file;
+struct ida;
 struct iommufd_device;
 struct liveupdate_session;
 
@@ -22,7 +23,8 @@ void iommufd_device_unpreserve(struct iommufd_device *idev);
 bool iommufd_device_preserved(struct iommufd_device *idev);
 int iommufd_device_freeze(struct iommufd_device *idev);
 struct iommufd_device *iommufd_device_restore(struct file *iommufd_file,
-					      struct device *dev, u32 dev_id);
+					      struct device *dev, u32 dev_id,
+					      struct ida *pasids);
 
 #else
 

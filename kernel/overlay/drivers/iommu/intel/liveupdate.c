@@ -7,11 +7,22 @@
  * The hardware of a unit walks root table -> context table -> (scalable mode:
  * PASID directory -> PASID table) -> page table. For a unit with kept devices
  * the root table, the context tables that hold a kept device, and the PASID
- * directory and first PASID table of each kept device are preserved through KHO,
- * each page as it is. The page tables are the domains' business (generic_pt). The
+ * directory of each kept device with those PASID tables that hold a kept entry
+ * are preserved through KHO, each page as it is. The page tables are the domains' business (generic_pt). The
  * interrupt remapping table and the page request queue are preserved only as a
  * shield: the hardware points at them until the next kernel has programmed
  * its own.
+ *
+ * What a device caches
+ *
+ * The PASID capability stays as the driver has set it. ATS stays on: what the
+ * device has cached remains true, because no table changes, and it is
+ * invalidated once more at the end of the old kernel, when nobody else uses the
+ * invalidation queue, so that no invalidation that was under way can be missed.
+ * A device that does not answer costs the unit, as for any wait there. Page
+ * requests are switched off by the preserve, because nobody could answer them
+ * during the jump, and on again by the unpreserve or the finish. A device whose
+ * page requests are being handled, for a domain that can fault, is refused.
  *
  * Old kernel
  *
@@ -71,6 +82,12 @@
 /* Bound of every wait in the shutdown, in microseconds */
 #define SHUTDOWN_WAIT_US 500000
 
+/* How long a device may go on sending page requests, in milliseconds */
+#define PRI_STOP_MS 100
+
+/* Device TLBs that are invalidated together; the queue has room for more */
+#define DEV_TLB_BATCH 32
+
 #define CTX_HALVES 512
 #define SM_CTX_WORDS 4
 #define LEGACY_CTX_WORDS 2
@@ -82,6 +99,10 @@
  * @kept: old kernel: bit for each bus/devfn of a kept device
  * @ctx_refs: old kernel: kept devices in each half of the root table
  * @status: old kernel: where the last invalidation reports completion
+ * @tables: old kernel: how many kept entries are in a preserved PASID table, by
+ *	its page frame number
+ * @dev_tlbs: old kernel: &struct device_domain_info of each kept device with ATS
+ *	and each of its PASIDs, by dev_tlb_key()
  * @dids: new kernel: domain ids that are reserved but have no domain yet
  * @list: new kernel: in intel_liveupdate_units
  */
@@ -91,6 +112,8 @@ struct intel_liveupdate_unit {
 	unsigned long *kept;
 	u16 ctx_refs[CTX_HALVES];
 	u32 *status;
+	struct xarray tables;
+	struct xarray dev_tlbs;
 	struct xarray dids;
 	struct list_head list;
 };
@@ -129,12 +152,20 @@ static u64 *ctx_entry(struct intel_iommu *iommu, u8 bus, u8 devfn)
 	return table + devfn * ctx_words(iommu);
 }
 
-/* Scalable mode: entry 0 of the PASID table that a present entry leads to */
-static u64 *ctx_pasid0(const u64 *ctx)
+/* Scalable mode: the entry of any PASID, NULL when there is no table for it */
+static u64 *ctx_pasid(const u64 *ctx, u32 pasid)
 {
 	struct pasid_dir_entry *dir = phys_to_virt(ctx[0] & VTD_PAGE_MASK);
+	struct pasid_entry *entries;
 
-	return (u64 *)get_pasid_table_from_pde(dir);
+	entries = get_pasid_table_from_pde(&dir[pasid >> PASID_PDE_SHIFT]);
+	return entries ? entries[pasid & PASID_PTE_MASK].val : NULL;
+}
+
+static unsigned long dev_tlb_key(const struct device_domain_info *info,
+				 u32 pasid)
+{
+	return (unsigned long)PCI_DEVID(info->bus, info->devfn) << 20 | pasid;
 }
 
 static u16 ctx_did(const u64 *ctx)
@@ -237,6 +268,8 @@ static int intel_preserve_unit(struct iommu_device *iommu_dev,
 		return -ENOMEM;
 	lu->iommu = iommu;
 	lu->ser = ser;
+	xa_init(&lu->tables);
+	xa_init(&lu->dev_tlbs);
 	lu->kept = bitmap_zalloc(BIT(16), GFP_KERNEL);
 	lu->status = kzalloc_obj(*lu->status);
 	ret = -ENOMEM;
@@ -282,6 +315,8 @@ static void intel_unpreserve_unit(struct iommu_device *iommu_dev,
 	if (ser->vtd.ir_table_pa)
 		iommu_pages_unpreserve(phys_to_virt(ser->vtd.ir_table_pa));
 	iommu_pages_unpreserve(iommu->root_entry);
+	xa_destroy(&lu->dev_tlbs);
+	xa_destroy(&lu->tables);
 	kfree(lu->status);
 	bitmap_free(lu->kept);
 	kfree(lu);
@@ -323,7 +358,7 @@ static int count_aliases(struct pci_dev *pdev, u16 alias, void *data)
 	return 0;
 }
 
-/* What can be kept in this version: no aliases, no device TLB, no requests. */
+/* What can be kept in this version: no aliases, no page requests in use. */
 static int intel_device_check(struct device *dev, struct dmar_domain *domain)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
@@ -338,9 +373,9 @@ static int intel_device_check(struct device *dev, struct dmar_domain *domain)
 		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
 					     "it does DMA under %u addresses",
 					     nr_aliases);
-	if (info->ats_enabled || info->pri_enabled || info->iopf_refcount)
+	if (info->iopf_refcount)
 		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
-					     "ATS or PRI is enabled");
+					     "its page requests are in use");
 	if (info->domain != domain || !info->domain_attached)
 		return liveupdate_refuse_dev(
 			dev, -EINVAL,
@@ -348,25 +383,59 @@ static int intel_device_check(struct device *dev, struct dmar_domain *domain)
 	return 0;
 }
 
-static bool pasid_table_has_others(struct pasid_table *table)
+static unsigned int count_pasid_entries(struct pasid_table *table)
 {
 	struct pasid_dir_entry *dir = table->table;
 	unsigned int nr_dirs = table->max_pasid >> PASID_PDE_SHIFT;
 	struct pasid_entry *entries;
-	unsigned int i, n;
+	unsigned int i, n, nr = 0;
 
 	for (i = 0; i < nr_dirs; i++) {
 		entries = get_pasid_table_from_pde(&dir[i]);
 		for (n = 0; entries && n < PASID_TBL_ENTRIES; n++)
-			if ((i || n) && pasid_pte_is_present(&entries[n]))
-				return true;
+			nr += pasid_pte_is_present(&entries[n]);
 	}
-	return false;
+	return nr;
+}
+
+/* Preserve the PASID table that @entry is in, once for all entries in it. */
+static int pasid_table_get(struct intel_liveupdate_unit *lu, const void *entry)
+{
+	void *table = PTR_ALIGN_DOWN((void *)entry, PAGE_SIZE);
+	unsigned long pfn = virt_to_phys(table) >> PAGE_SHIFT;
+	void *count = xa_load(&lu->tables, pfn);
+	unsigned long nr = count ? xa_to_value(count) : 0;
+	int ret;
+
+	ret = xa_err(
+		xa_store(&lu->tables, pfn, xa_mk_value(nr + 1), GFP_KERNEL));
+	if (ret || nr)
+		return ret;
+	ret = iommu_pages_preserve(table);
+	if (ret)
+		xa_erase(&lu->tables, pfn);
+	return ret;
+}
+
+static void pasid_table_put(struct intel_liveupdate_unit *lu, u64 table_pa)
+{
+	unsigned long pfn = table_pa >> PAGE_SHIFT;
+	unsigned long nr = xa_to_value(xa_load(&lu->tables, pfn));
+
+	if (nr > 1) {
+		/* In place of another value, which takes no memory */
+		xa_store(&lu->tables, pfn, xa_mk_value(nr - 1), GFP_KERNEL);
+		return;
+	}
+	xa_erase(&lu->tables, pfn);
+	iommu_pages_unpreserve(phys_to_virt(table_pa));
 }
 
 static int intel_preserve_pasid_table(struct device_domain_info *info,
-				      struct iommu_device_vtd_ser *vtd)
+				      struct iommu_device_ser *ser)
 {
+	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+	struct iommu_device_vtd_ser *vtd = &ser->vtd;
 	struct pasid_table *table = info->pasid_table;
 	struct pasid_entry *entries;
 	int ret;
@@ -374,14 +443,15 @@ static int intel_preserve_pasid_table(struct device_domain_info *info,
 	entries = get_pasid_table_from_pde(table->table);
 	if (!entries || !pasid_pte_is_present(entries))
 		return -EINVAL;
-	if (pasid_table_has_others(table))
+	/* An entry that no PASID record is made for would be lost. */
+	if (count_pasid_entries(table) != 1 + ser->nr_pasids)
 		return liveupdate_refuse_dev(info->dev, -EOPNOTSUPP,
-					     "a PASID is attached");
+					     "other PASIDs are attached");
 
 	ret = iommu_pages_preserve(table->table);
 	if (ret)
 		return ret;
-	ret = iommu_pages_preserve(entries);
+	ret = pasid_table_get(lu, entries);
 	if (ret) {
 		iommu_pages_unpreserve(table->table);
 		return ret;
@@ -397,12 +467,126 @@ static int intel_preserve_pasid_table(struct device_domain_info *info,
 	return 0;
 }
 
-static void intel_unpreserve_pasid_table(struct iommu_device_vtd_ser *vtd)
+static void intel_unpreserve_pasid_table(struct intel_liveupdate_unit *lu,
+					 struct iommu_device_vtd_ser *vtd)
 {
 	if (!vtd->scalable)
 		return;
-	iommu_pages_unpreserve(phys_to_virt(vtd->pasid_table_pa));
+	pasid_table_put(lu, vtd->pasid_table_pa);
 	iommu_pages_unpreserve(phys_to_virt(vtd->pasid_dir_pa));
+}
+
+/* Only what pci_enable_pri() does after it has checked: that cannot fail. */
+static void intel_resume_pri(struct device_domain_info *info)
+{
+#ifdef CONFIG_PCI_PRI
+	struct pci_dev *pdev = to_pci_dev(info->dev);
+
+	pci_write_config_dword(pdev, pdev->pri_cap + PCI_PRI_ALLOC_REQ,
+			       pdev->pri_reqs_alloc);
+	pci_write_config_word(pdev, pdev->pri_cap + PCI_PRI_CTRL,
+			      PCI_PRI_CTRL_ENABLE);
+	pdev->pri_enabled = 1;
+	info->pri_enabled = 1;
+#endif
+}
+
+/*
+ * Nobody could answer a page request during the jump. On failure, -EBUSY, the
+ * device did not stop sending them and they are on as before.
+ */
+static int intel_stop_pri(struct device_domain_info *info)
+{
+#ifdef CONFIG_PCI_PRI
+	struct pci_dev *pdev = to_pci_dev(info->dev);
+	unsigned int ms;
+	u16 status;
+
+	pci_disable_pri(pdev);
+	info->pri_enabled = 0;
+	for (ms = 0; ms < PRI_STOP_MS; ms++) {
+		pci_read_config_word(pdev, pdev->pri_cap + PCI_PRI_STATUS,
+				     &status);
+		if (status & PCI_PRI_STATUS_STOPPED)
+			return 0;
+		msleep(1);
+	}
+	intel_resume_pri(info);
+	return -EBUSY;
+#else
+	return 0;
+#endif
+}
+
+/* ATS stays on, and page requests are switched off. */
+static int intel_preserve_caps(struct device_domain_info *info,
+			       struct iommu_device_ser *ser)
+{
+	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+	int ret;
+
+	if (info->ats_enabled) {
+		ret = xa_insert(&lu->dev_tlbs,
+				dev_tlb_key(info, IOMMU_NO_PASID), info,
+				GFP_KERNEL);
+		if (ret)
+			return ret;
+		ser->head.required |= IOMMU_DEVICE_SER_ATS;
+	}
+	if (info->pri_enabled) {
+		ret = intel_stop_pri(info);
+		if (ret) {
+			xa_erase(&lu->dev_tlbs,
+				 dev_tlb_key(info, IOMMU_NO_PASID));
+			return ret;
+		}
+		ser->head.optional |= IOMMU_DEVICE_SER_PRI;
+	}
+	return 0;
+}
+
+static void intel_unpreserve_caps(struct device_domain_info *info,
+				  const struct iommu_device_ser *ser)
+{
+	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+
+	if (ser->head.optional & IOMMU_DEVICE_SER_PRI)
+		intel_resume_pri(info);
+	xa_erase(&lu->dev_tlbs, dev_tlb_key(info, IOMMU_NO_PASID));
+}
+
+static int intel_preserve_ctx(struct device_domain_info *info, const u64 *ctx,
+			      struct iommu_unit_ser *unit)
+{
+	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+	unsigned int half = ctx_half(info->iommu, info->bus, info->devfn);
+	int ret;
+
+	if (!lu->ctx_refs[half]) {
+		ret = iommu_pages_preserve(
+			PTR_ALIGN_DOWN((void *)ctx, PAGE_SIZE));
+		if (ret)
+			return ret;
+		unit->vtd.ctx_kept[half / 64] |= BIT_ULL(half % 64);
+	}
+	lu->ctx_refs[half]++;
+	set_bit(PCI_DEVID(info->bus, info->devfn), lu->kept);
+	return 0;
+}
+
+static void intel_unpreserve_ctx(struct device_domain_info *info,
+				 struct iommu_unit_ser *unit)
+{
+	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+	unsigned int half = ctx_half(info->iommu, info->bus, info->devfn);
+	u64 root;
+
+	clear_bit(PCI_DEVID(info->bus, info->devfn), lu->kept);
+	if (--lu->ctx_refs[half])
+		return;
+	unit->vtd.ctx_kept[half / 64] &= ~BIT_ULL(half % 64);
+	root = *root_half(info->iommu, half);
+	iommu_pages_unpreserve(phys_to_virt(root & VTD_PAGE_MASK));
 }
 
 static int intel_preserve_device(struct device *dev,
@@ -413,8 +597,6 @@ static int intel_preserve_device(struct device *dev,
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
 	struct intel_iommu *iommu = info->iommu;
-	struct intel_liveupdate_unit *lu = iommu->liveupdate;
-	unsigned int half = ctx_half(iommu, info->bus, info->devfn);
 	u64 *ctx;
 	int ret;
 
@@ -429,7 +611,7 @@ static int intel_preserve_device(struct device *dev,
 	ser->vtd.did = ctx_did(ctx);
 
 	if (sm_supported(iommu)) {
-		ret = intel_preserve_pasid_table(info, &ser->vtd);
+		ret = intel_preserve_pasid_table(info, ser);
 		if (ret)
 			return ret;
 	}
@@ -437,19 +619,18 @@ static int intel_preserve_device(struct device *dev,
 		ret = -EINVAL;
 		goto err_pasid;
 	}
-
-	if (!lu->ctx_refs[half]) {
-		ret = iommu_pages_preserve(PTR_ALIGN_DOWN(ctx, PAGE_SIZE));
-		if (ret)
-			goto err_pasid;
-		unit->vtd.ctx_kept[half / 64] |= BIT_ULL(half % 64);
-	}
-	lu->ctx_refs[half]++;
-	set_bit(PCI_DEVID(info->bus, info->devfn), lu->kept);
+	ret = intel_preserve_ctx(info, ctx, unit);
+	if (ret)
+		goto err_pasid;
+	ret = intel_preserve_caps(info, ser);
+	if (ret)
+		goto err_ctx;
 	return 0;
 
+err_ctx:
+	intel_unpreserve_ctx(info, unit);
 err_pasid:
-	intel_unpreserve_pasid_table(&ser->vtd);
+	intel_unpreserve_pasid_table(iommu->liveupdate, &ser->vtd);
 	return ret;
 }
 
@@ -458,18 +639,67 @@ static void intel_unpreserve_device(struct device *dev,
 				    struct iommu_device_ser *ser)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
-	struct intel_iommu *iommu = info->iommu;
-	struct intel_liveupdate_unit *lu = iommu->liveupdate;
-	unsigned int half = ctx_half(iommu, info->bus, info->devfn);
-	u64 root;
 
-	clear_bit(PCI_DEVID(info->bus, info->devfn), lu->kept);
-	if (!--lu->ctx_refs[half]) {
-		unit->vtd.ctx_kept[half / 64] &= ~BIT_ULL(half % 64);
-		root = *root_half(iommu, half);
-		iommu_pages_unpreserve(phys_to_virt(root & VTD_PAGE_MASK));
+	intel_unpreserve_caps(info, ser);
+	intel_unpreserve_ctx(info, unit);
+	intel_unpreserve_pasid_table(info->iommu->liveupdate, &ser->vtd);
+}
+
+static bool intel_pasid_supported(struct device *dev)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+
+	return dev_is_pci(dev) && sm_supported(info->iommu) &&
+	       pasid_supported(info->iommu) && info->pasid_supported;
+}
+
+static int intel_preserve_pasid(struct device *dev, u32 pasid,
+				struct iommu_domain *iommu_domain,
+				struct iommu_unit_ser *unit,
+				const struct iommu_device_ser *device,
+				struct iommu_pasid_ser *ser)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
+	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+	u64 *entry;
+	int ret;
+
+	if (pasid >= info->pasid_table->max_pasid)
+		return -EINVAL;
+	entry = ctx_pasid(device->vtd.ctx, pasid);
+	if (!entry || !(READ_ONCE(entry[0]) & 1) ||
+	    pasid_did(entry) != domain_id_iommu(domain, info->iommu))
+		return -EINVAL;
+
+	ret = pasid_table_get(lu, entry);
+	if (ret)
+		return ret;
+	if (info->ats_enabled) {
+		ret = xa_insert(&lu->dev_tlbs, dev_tlb_key(info, pasid), info,
+				GFP_KERNEL);
+		if (ret)
+			goto err_table;
 	}
-	intel_unpreserve_pasid_table(&ser->vtd);
+	memcpy(ser->vtd.entry, entry, sizeof(ser->vtd.entry));
+	ser->vtd.did = pasid_did(entry);
+	ser->vtd.table_pa = virt_to_phys(PTR_ALIGN_DOWN(entry, PAGE_SIZE));
+	return 0;
+
+err_table:
+	pasid_table_put(lu, virt_to_phys(entry));
+	return ret;
+}
+
+static void intel_unpreserve_pasid(struct device *dev,
+				   struct iommu_unit_ser *unit,
+				   struct iommu_pasid_ser *ser)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+
+	xa_erase(&lu->dev_tlbs, dev_tlb_key(info, ser->pasid));
+	pasid_table_put(lu, ser->vtd.table_pa);
 }
 
 static bool entry_differs(struct intel_iommu *iommu,
@@ -483,26 +713,46 @@ static bool entry_differs(struct intel_iommu *iommu,
 		return true;
 	if (!ser->vtd.scalable)
 		return false;
-	pasid0 = ctx_pasid0(ctx);
+	pasid0 = ctx_pasid(ctx, IOMMU_NO_PASID);
 	return !pasid0 ||
 	       memcmp(pasid0, ser->vtd.pasid0, sizeof(ser->vtd.pasid0));
+}
+
+static bool pasid_entry_differs(struct device_domain_info *info,
+				const struct iommu_pasid_ser *ser)
+{
+	const u64 *ctx = ctx_entry(info->iommu, info->bus, info->devfn);
+	const u64 *entry;
+
+	if (!ctx || !(ctx[0] & 1))
+		return true;
+	entry = ctx_pasid(ctx, ser->pasid);
+	return !entry || memcmp(entry, ser->vtd.entry, sizeof(ser->vtd.entry));
 }
 
 static int intel_freeze_device(struct device *dev,
 			       const struct iommu_device_ser *ser)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	bool ats = ser->head.required & IOMMU_DEVICE_SER_ATS;
 	int ret;
 
 	/* A device that needs it may have come in the meantime */
 	ret = intel_check_rmrr(info->iommu);
 	if (ret)
 		return ret;
-	if (entry_differs(info->iommu, ser) || info->ats_enabled ||
+	if (entry_differs(info->iommu, ser) || info->ats_enabled != ats ||
 	    info->pri_enabled ||
-	    (info->pasid_table && pasid_table_has_others(info->pasid_table)))
+	    (info->pasid_table &&
+	     count_pasid_entries(info->pasid_table) != 1 + ser->nr_pasids))
 		return -EIO;
 	return 0;
+}
+
+static int intel_freeze_pasid(struct device *dev,
+			      const struct iommu_pasid_ser *ser)
+{
+	return pasid_entry_differs(dev_iommu_priv_get(dev), ser) ? -EIO : 0;
 }
 
 /* ----------------------------------------------------------- prune, old kernel */
@@ -581,6 +831,46 @@ static bool queue_run(struct intel_iommu *iommu, const struct qi_desc *descs,
 	return false;
 }
 
+/* An empty queue before, none afterwards but for its completion. */
+static bool queue_once(struct intel_iommu *iommu, const struct qi_desc *descs,
+		       unsigned int nr)
+{
+	return queue_off(iommu) && queue_on(iommu) &&
+	       queue_run(iommu, descs, nr);
+}
+
+/*
+ * The device TLBs of kept devices (6.5.2.5 and 6.5.2.6), after the caches that
+ * they are filled from.
+ */
+static bool invalidate_dev_tlbs(struct intel_iommu *iommu)
+{
+	struct qi_desc descs[DEV_TLB_BATCH];
+	struct device_domain_info *info;
+	unsigned int n = 0;
+	unsigned long key;
+	u32 pasid;
+
+	xa_for_each(&iommu->liveupdate->dev_tlbs, key, info) {
+		pasid = key & IOMMU_PASID_SER_LAST;
+		if (pasid == IOMMU_NO_PASID)
+			qi_desc_dev_iotlb(key >> 20, info->pfsid,
+					  info->ats_qdep, 0, MAX_AGAW_PFN_WIDTH,
+					  &descs[n++]);
+		else
+			qi_desc_dev_iotlb_pasid(key >> 20, info->pfsid, pasid,
+						info->ats_qdep, 0,
+						64 - VTD_PAGE_SHIFT,
+						&descs[n++]);
+		if (n < DEV_TLB_BATCH)
+			continue;
+		if (!queue_once(iommu, descs, n))
+			return false;
+		n = 0;
+	}
+	return !n || queue_once(iommu, descs, n);
+}
+
 /* Context, PASID and IOTLB caches, then the interrupt entry cache (6.5.2). */
 static bool invalidate_all(struct intel_iommu *iommu)
 {
@@ -595,8 +885,7 @@ static bool invalidate_all(struct intel_iommu *iommu)
 	if (ecap_ir_support(iommu->ecap))
 		descs[n++].qw0 = QI_IEC_TYPE;
 
-	done = queue_off(iommu) && queue_on(iommu) &&
-	       queue_run(iommu, descs, n);
+	done = queue_once(iommu, descs, n) && invalidate_dev_tlbs(iommu);
 	/* Off in any case: its completion is written to memory of this kernel. */
 	return queue_off(iommu) && done;
 }
@@ -784,13 +1073,54 @@ static int intel_adopt_tables(struct intel_iommu *iommu,
 	return 0;
 }
 
-/* Everything but entry 0 is cleared; it must be what the record says. */
-static int intel_adopt_device_tables(struct intel_iommu *iommu,
-				     const struct iommu_device_vtd_ser *vtd)
+/*
+ * Take over one PASID table: what has a record must be what the record says, and
+ * everything else is cleared. A table without a record was not preserved.
+ */
+static int intel_adopt_pasid_table(struct intel_iommu *iommu,
+				   const struct iommu_device_ser *ser,
+				   struct pasid_dir_entry *pde, u32 first)
 {
+	struct pasid_entry *entries = get_pasid_table_from_pde(pde);
+	u32 pasid, last = first + PASID_TBL_ENTRIES - 1;
+	const struct iommu_pasid_ser *next;
+	u64 table_pa = first ? 0 : ser->vtd.pasid_table_pa;
+	const u64 *want;
+
+	next = iommu_liveupdate_incoming_pasid(ser, max(first, 1U), last);
+	if (next)
+		table_pa = next->vtd.table_pa;
+	if (!table_pa) {
+		WRITE_ONCE(pde->val, 0);
+		return 0;
+	}
+	if (!entries || virt_to_phys(entries) != table_pa ||
+	    !iommu_pages_restore(table_pa, 0))
+		return -EINVAL;
+
+	for (pasid = first; pasid <= last; pasid++, entries++) {
+		want = pasid ? NULL : ser->vtd.pasid0;
+		if (next && next->pasid == pasid) {
+			want = next->vtd.entry;
+			next = iommu_liveupdate_incoming_pasid(ser, pasid + 1,
+							       last);
+		}
+		if (!want)
+			WRITE_ONCE(entries->val[0], 0);
+		else if (memcmp(entries, want, sizeof(*entries)))
+			return -EINVAL;
+	}
+	__iommu_flush_cache(iommu, phys_to_virt(table_pa), PAGE_SIZE);
+	return 0;
+}
+
+static int intel_adopt_device_tables(struct intel_iommu *iommu,
+				     const struct iommu_device_ser *ser)
+{
+	const struct iommu_device_vtd_ser *vtd = &ser->vtd;
 	struct pasid_dir_entry *dir;
-	struct pasid_entry *entries;
 	unsigned int i;
+	int ret;
 
 	if (vtd->scalable != sm_supported(iommu))
 		return -EINVAL;
@@ -798,17 +1128,15 @@ static int intel_adopt_device_tables(struct intel_iommu *iommu,
 		return 0;
 
 	dir = iommu_pages_restore(vtd->pasid_dir_pa, vtd->pasid_dir_order);
-	entries = iommu_pages_restore(vtd->pasid_table_pa, 0);
-	if (!dir || !entries || get_pasid_table_from_pde(dir) != entries ||
-	    memcmp(entries, vtd->pasid0, sizeof(vtd->pasid0)))
+	if (!dir)
 		return -EINVAL;
-
-	for (i = 1; i < vtd->max_pasid >> PASID_PDE_SHIFT; i++)
-		WRITE_ONCE(dir[i].val, 0);
+	for (i = 0; i < vtd->max_pasid >> PASID_PDE_SHIFT; i++) {
+		ret = intel_adopt_pasid_table(iommu, ser, &dir[i],
+					      i << PASID_PDE_SHIFT);
+		if (ret)
+			return ret;
+	}
 	__iommu_flush_cache(iommu, dir, PAGE_SIZE << vtd->pasid_dir_order);
-	for (i = 1; i < PASID_TBL_ENTRIES; i++)
-		WRITE_ONCE(entries[i].val[0], 0);
-	__iommu_flush_cache(iommu, entries, PAGE_SIZE);
 	return 0;
 }
 
@@ -826,6 +1154,22 @@ static int intel_reserve_did(struct intel_liveupdate_unit *lu, u16 did)
 	ret = xa_err(xa_store(&lu->dids, did, xa_mk_value(1), GFP_KERNEL));
 	if (ret)
 		ida_free(&lu->iommu->domain_ida, did);
+	return ret;
+}
+
+static int intel_reserve_dids(struct intel_liveupdate_unit *lu,
+			      const struct iommu_device_ser *ser)
+{
+	const struct iommu_pasid_ser *pasid;
+	u32 first = 1;
+	int ret;
+
+	ret = intel_reserve_did(lu, ser->vtd.did);
+	while (!ret && (pasid = iommu_liveupdate_incoming_pasid(
+				ser, first, IOMMU_PASID_SER_LAST))) {
+		ret = intel_reserve_did(lu, pasid->vtd.did);
+		first = pasid->pasid + 1;
+	}
 	return ret;
 }
 
@@ -849,8 +1193,8 @@ static void intel_scrub(struct intel_liveupdate_unit *lu)
 		if (ser &&
 		    !memcmp(ctx, ser->vtd.ctx,
 			    ctx_words(iommu) * sizeof(*ctx)) &&
-		    !intel_adopt_device_tables(iommu, &ser->vtd) &&
-		    !intel_reserve_did(lu, ser->vtd.did))
+		    !intel_adopt_device_tables(iommu, ser) &&
+		    !intel_reserve_dids(lu, ser))
 			continue;
 
 		pr_err("%s: the entry of %02x:%02x.%x has no record that fits, its DMA is blocked\n",
@@ -984,6 +1328,34 @@ bool intel_liveupdate_adopt_pasid_table(struct device_domain_info *info)
 	return true;
 }
 
+/* ATS is on or off as the record says, and not touched. */
+static int intel_inherit_ats(struct device_domain_info *info,
+			     const struct iommu_device_ser *ser)
+{
+	bool ats = ser->head.required & IOMMU_DEVICE_SER_ATS;
+
+	if (ats != to_pci_dev(info->dev)->ats_enabled ||
+	    (ats && !info->ats_supported))
+		return -EINVAL;
+	info->ats_enabled = ats;
+	return 0;
+}
+
+/* A device that was lost, or has no record, keeps nothing cached. */
+static void intel_drop_ats(struct device *dev)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct pci_dev *pdev = to_pci_dev(dev);
+
+	if (!pdev->ats_enabled)
+		return;
+	if (pci_device_is_present(pdev))
+		qi_flush_dev_iotlb(info->iommu, pci_dev_id(pdev), info->pfsid,
+				   info->ats_qdep, 0, MAX_AGAW_PFN_WIDTH);
+	pci_disable_ats(pdev);
+	info->ats_enabled = 0;
+}
+
 /* The PASID capability is the old driver's doing and stays as it is. */
 static void intel_inherit_pasid(struct device_domain_info *info)
 {
@@ -1013,8 +1385,14 @@ static void intel_inherit_pasid(struct device_domain_info *info)
  */
 bool intel_liveupdate_probe_finalize(struct device *dev)
 {
-	if (!iommu_liveupdate_device_restored(dev))
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+
+	if (!iommu_liveupdate_device_restored(dev)) {
+		/* Found enabled, and nobody has taken it over */
+		if (dev_is_pci(dev) && !info->ats_enabled)
+			intel_drop_ats(dev);
 		return false;
+	}
 
 	intel_inherit_pasid(dev_iommu_priv_get(dev));
 	return true;
@@ -1068,23 +1446,32 @@ err_free:
 	return ret;
 }
 
-/* Does the entry that the hardware uses name this page table? */
-static bool entry_names_domain(const struct iommu_device_vtd_ser *vtd,
-			       struct dmar_domain *domain)
+/* Does a PASID entry name this page table? */
+static bool pasid_names_domain(const u64 *entry, struct dmar_domain *domain)
 {
 	struct pt_iommu_x86_64_hw_info fs;
 	struct pt_iommu_vtdss_hw_info ss;
 
 	if (intel_domain_is_fs_paging(domain)) {
 		pt_iommu_x86_64_hw_info(&domain->fspt, &fs);
-		return vtd->scalable &&
-		       (vtd->pasid0[2] & VTD_PAGE_MASK) == fs.gcr3_pt;
+		return (entry[2] & VTD_PAGE_MASK) == fs.gcr3_pt;
 	}
-
 	pt_iommu_vtdss_hw_info(&domain->sspt, &ss);
+	return (entry[0] & VTD_PAGE_MASK) == ss.ssptptr &&
+	       ((entry[0] >> 2) & 0x7) == ss.aw;
+}
+
+/* Does the entry that the hardware uses name this page table? */
+static bool entry_names_domain(const struct iommu_device_vtd_ser *vtd,
+			       struct dmar_domain *domain)
+{
+	struct pt_iommu_vtdss_hw_info ss;
+
 	if (vtd->scalable)
-		return (vtd->pasid0[0] & VTD_PAGE_MASK) == ss.ssptptr &&
-		       ((vtd->pasid0[0] >> 2) & 0x7) == ss.aw;
+		return pasid_names_domain(vtd->pasid0, domain);
+	if (intel_domain_is_fs_paging(domain))
+		return false;
+	pt_iommu_vtdss_hw_info(&domain->sspt, &ss);
 	return (vtd->ctx[0] & VTD_PAGE_MASK) == ss.ssptptr &&
 	       (vtd->ctx[1] & 0x7) == ss.aw;
 }
@@ -1137,6 +1524,9 @@ static int intel_attach_restored(struct device *dev,
 	if (!lu || entry_differs(info->iommu, ser) ||
 	    !entry_names_domain(&ser->vtd, domain))
 		return -EINVAL;
+	ret = intel_inherit_ats(info, ser);
+	if (ret)
+		return ret;
 
 	ret = intel_attach_did(domain, lu, ser->vtd.did);
 	if (ret)
@@ -1155,6 +1545,58 @@ static int intel_attach_restored(struct device *dev,
 	return 0;
 }
 
+static int intel_attach_restored_pasid(struct device *dev,
+				       struct iommu_domain *iommu_domain,
+				       const struct iommu_device_ser *device,
+				       const struct iommu_pasid_ser *ser)
+{
+	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
+	struct intel_liveupdate_unit *lu = intel_adopted_unit(info->iommu);
+	struct dev_pasid_info *dev_pasid;
+	unsigned long flags;
+	int ret;
+
+	if (!lu || pasid_entry_differs(info, ser) ||
+	    !pasid_names_domain(ser->vtd.entry, domain))
+		return -EINVAL;
+	ret = intel_inherit_ats(info, device);
+	if (ret)
+		return ret;
+
+	dev_pasid = kzalloc_obj(*dev_pasid);
+	if (!dev_pasid)
+		return -ENOMEM;
+	ret = intel_attach_did(domain, lu, ser->vtd.did);
+	if (ret)
+		goto err_free;
+	ret = cache_tag_assign_domain(domain, dev, ser->pasid);
+	if (ret)
+		goto err_did;
+
+	dev_pasid->dev = dev;
+	dev_pasid->pasid = ser->pasid;
+	spin_lock_irqsave(&domain->lock, flags);
+	list_add(&dev_pasid->link_domain, &domain->dev_pasids);
+	spin_unlock_irqrestore(&domain->lock, flags);
+	intel_iommu_debugfs_create_dev_pasid(dev_pasid);
+	return 0;
+
+err_did:
+	domain_detach_iommu(domain, info->iommu);
+err_free:
+	kfree(dev_pasid);
+	return ret;
+}
+
+/* Page requests come back with the device; see intel_preserve_caps(). */
+static void intel_finish_device(struct device *dev,
+				const struct iommu_device_ser *ser)
+{
+	if (ser->head.optional & IOMMU_DEVICE_SER_PRI)
+		intel_liveupdate_enable_pri(dev_iommu_priv_get(dev));
+}
+
 static struct intel_liveupdate_unit *
 intel_unit_of_record(const struct iommu_unit_ser *ser)
 {
@@ -1167,15 +1609,35 @@ intel_unit_of_record(const struct iommu_unit_ser *ser)
 	return NULL;
 }
 
+/* Clear the present bit of every entry that a context entry leads to. */
+static void clear_pasid_entries(struct intel_iommu *iommu, const u64 *ctx)
+{
+	struct pasid_dir_entry *dir = phys_to_virt(ctx[0] & VTD_PAGE_MASK);
+	/* PDTS, 9.4 */
+	unsigned int nr_dirs = 1U << (((ctx[0] >> 9) & 0x7) + 7);
+	struct pasid_entry *entries;
+	unsigned int i, n;
+
+	for (i = 0; i < nr_dirs; i++) {
+		entries = get_pasid_table_from_pde(&dir[i]);
+		for (n = 0; entries && n < PASID_TBL_ENTRIES; n++)
+			if (pasid_pte_is_present(&entries[n]))
+				WRITE_ONCE(entries[n].val[0], 0);
+		if (entries)
+			__iommu_flush_cache(iommu, entries, PAGE_SIZE);
+	}
+}
+
 /*
- * In scalable mode the PASID entry is cleared and not the context entry, which
+ * In scalable mode the PASID entries are cleared and not the context entry, which
  * the driver may have taken over for the device already, or have made itself
  * after the scrub had cleared it. So what is cleared is what the hardware uses
  * and not what the record names. The domain id may be that of another device:
  * it stays reserved until the unit is finished.
  */
 static void intel_block_record(const struct iommu_unit_ser *unit,
-			       const struct iommu_device_ser *ser)
+			       const struct iommu_device_ser *ser,
+			       struct device *dev)
 {
 	struct intel_liveupdate_unit *lu = intel_unit_of_record(unit);
 	struct intel_iommu *iommu;
@@ -1188,9 +1650,9 @@ static void intel_block_record(const struct iommu_unit_ser *unit,
 
 	spin_lock(&iommu->lock);
 	entry = ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
-	if (entry && (entry[0] & 1) && sm_supported(iommu))
-		entry = ctx_pasid0(entry);
-	if (entry) {
+	if (entry && (entry[0] & 1) && sm_supported(iommu)) {
+		clear_pasid_entries(iommu, entry);
+	} else if (entry) {
 		WRITE_ONCE(entry[0], 0);
 		__iommu_flush_cache(iommu, entry, sizeof(*entry));
 	}
@@ -1200,6 +1662,8 @@ static void intel_block_record(const struct iommu_unit_ser *unit,
 	if (sm_supported(iommu))
 		qi_flush_pasid_cache(iommu, 0, QI_PC_GLOBAL, 0);
 	iommu->flush.flush_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH);
+	if (dev && dev_is_pci(dev))
+		intel_drop_ats(dev);
 }
 
 static void intel_free_shield(u64 pa, unsigned int order, bool in_use)
@@ -1241,15 +1705,22 @@ static void intel_finish_unit(const struct iommu_unit_ser *ser)
 
 const struct iommu_liveupdate_ops intel_liveupdate_ops = {
 	.driver = IOMMU_SER_DRIVER_VTD,
+	.keeps_ats = true,
 	.preserve_unit = intel_preserve_unit,
 	.unpreserve_unit = intel_unpreserve_unit,
 	.preserve_domain = intel_preserve_domain,
 	.unpreserve_domain = intel_unpreserve_domain,
+	.pasid_supported = intel_pasid_supported,
 	.preserve_device = intel_preserve_device,
 	.unpreserve_device = intel_unpreserve_device,
+	.preserve_pasid = intel_preserve_pasid,
+	.unpreserve_pasid = intel_unpreserve_pasid,
 	.freeze_device = intel_freeze_device,
+	.freeze_pasid = intel_freeze_pasid,
 	.restore_domain = intel_restore_domain,
 	.attach_restored = intel_attach_restored,
+	.attach_restored_pasid = intel_attach_restored_pasid,
 	.block_record = intel_block_record,
+	.finish_device = intel_finish_device,
 	.finish_unit = intel_finish_unit,
 };

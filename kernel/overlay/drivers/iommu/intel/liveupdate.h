@@ -35,6 +35,7 @@ bool intel_liveupdate_shutdown(struct intel_iommu *iommu);
 struct dmar_domain *intel_liveupdate_domain_alloc(void);
 struct intel_iommu *intel_liveupdate_lookup(struct device *dev);
 struct device *intel_liveupdate_rmrr(struct intel_iommu *iommu, bool relaxable);
+void intel_liveupdate_enable_pri(struct device_domain_info *info);
 
 #else
 

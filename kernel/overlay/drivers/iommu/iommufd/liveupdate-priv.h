@@ -7,12 +7,15 @@
 #ifndef __IOMMUFD_LIVEUPDATE_INTERNAL_H
 #define __IOMMUFD_LIVEUPDATE_INTERNAL_H
 
+#include <linux/iommu.h>
 #include <linux/kho/abi/iommufd.h>
 #include <linux/list.h>
 #include <linux/types.h>
 
 struct address_space;
 struct iommu_domain;
+struct iommufd_device;
+struct iommufd_hwpt_paging;
 struct iopt_area;
 struct liveupdate_file_op_args;
 
@@ -39,9 +42,12 @@ struct iommufd_lu_tables {
  * @ser: checked copy of the root
  * @data: copy of the data chain, which @t points into
  * @t: the tables
- * @devices: copy of the used entries of the device chain. Their flags are 0 when
- *	read, and %IOMMUFD_LU_DEVICE_DONE once the device is restored
+ * @devices: copy of the used entries of the device chain, sorted by device and
+ *	PASID. Their flags are 0 when read, and %IOMMUFD_LU_DEVICE_DONE once the
+ *	device is restored
  * @nr_devices: number of @devices
+ * @devices_lost: an entry cannot be used: some device, that nobody can name, runs
+ *	on one of the HWPTs
  * @error: 0, or why the records are refused
  * @hwpts_valid: the HWPT table is there, so that its domains can be abandoned
  *	even if something else is refused
@@ -55,6 +61,7 @@ struct iommufd_lu_incoming {
 	struct iommufd_lu_tables t;
 	struct iommufd_device_ser *devices;
 	u32 nr_devices;
+	bool devices_lost;
 	int error;
 	bool hwpts_valid;
 	bool retrieved;
@@ -74,6 +81,12 @@ void iommufd_lu_read(struct iommufd_lu_incoming *in);
 void iommufd_lu_read_free(struct iommufd_lu_incoming *in);
 u32 iommufd_lu_find_ioas(const struct iommufd_lu_incoming *in, u32 id);
 u32 iommufd_lu_find_hwpt(const struct iommufd_lu_incoming *in, u32 id);
+
+/* liveupdate-device.c */
+struct iommufd_hwpt_paging *iommufd_lu_device_hwpt(struct iommufd_device *idev);
+void iommufd_lu_keep_pasid(struct iommufd_device *idev, u32 pasid);
+u32 iommufd_lu_next_kept_pasid(struct iommufd_device *idev, u32 pasid,
+			       struct iommufd_hwpt_paging **hwpt_paging);
 
 /* liveupdate.c */
 int iommufd_lu_verify_area(struct iopt_area *area, struct iommu_domain *domain);

@@ -36,6 +36,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/idr.h>
 #include <linux/iommu.h>
 #include <linux/iommufd.h>
 #include <linux/iommufd_liveupdate.h>
@@ -98,6 +99,7 @@ struct lu_restore {
 	struct iommufd_hwpt_paging **hwpts;
 	u32 nr_reserved;
 	u32 nr_adopted;
+	bool held;
 };
 
 /* Until the context exists a close must not look for it */
@@ -337,7 +339,7 @@ static int lu_make_hwpts(struct lu_restore *r)
 	return 0;
 }
 
-/* The HWPT of a device, before it is visible */
+/* The HWPT of an attachment, before it is visible */
 static struct iommufd_object *lu_device_hwpt(struct lu_restore *r, u32 i)
 {
 	u32 hwpt = iommufd_lu_find_hwpt(r->in, r->in->devices[i].hwpt_id);
@@ -346,23 +348,35 @@ static struct iommufd_object *lu_device_hwpt(struct lu_restore *r, u32 i)
 }
 
 /*
- * Reserve the ids. As long as a device is not restored a reference on its HWPT
- * stands for the attachment that the hardware has.
+ * Reserve the ids. As long as a device is not restored a reference on the HWPT of
+ * each of its attachments stands for what the hardware has.
  */
 static int lu_reserve_devices(struct lu_restore *r)
 {
+	const struct iommufd_device_ser *d;
 	int rc;
 
 	while (r->nr_reserved < r->in->nr_devices) {
-		rc = xa_insert(&r->ictx->objects,
-			       r->in->devices[r->nr_reserved].dev_id,
-			       XA_ZERO_ENTRY, GFP_KERNEL_ACCOUNT);
+		d = &r->in->devices[r->nr_reserved];
+		rc = d->pasid ? 0 :
+				xa_insert(&r->ictx->objects, d->dev_id,
+					  XA_ZERO_ENTRY, GFP_KERNEL_ACCOUNT);
 		if (rc)
 			return rc == -EBUSY ? -EINVAL : rc;
 		refcount_inc(&lu_device_hwpt(r, r->nr_reserved)->users);
 		r->nr_reserved++;
 	}
 	return 0;
+}
+
+/* Which HWPT a lost device runs on is not known: none may go before the finish. */
+static void lu_hold_hwpts(struct lu_restore *r)
+{
+	u32 i;
+
+	r->held = r->in->devices_lost;
+	for (i = 0; r->held && i < r->in->ser.nr_hwpts; i++)
+		refcount_inc(&r->hwpts[i]->common.obj.users);
 }
 
 /* Freed with the context */
@@ -745,6 +759,8 @@ static void lu_undo(struct lu_restore *r)
 	}
 	while (r->nr_reserved)
 		refcount_dec(&lu_device_hwpt(r, --r->nr_reserved)->users);
+	for (i = 0; r->held && i < r->in->ser.nr_hwpts; i++)
+		refcount_dec(&r->hwpts[i]->common.obj.users);
 	for (i = 0; r->hwpts && i < r->in->ser.nr_hwpts; i++) {
 		if (!r->hwpts[i])
 			break;
@@ -793,6 +809,8 @@ static int lu_build(struct lu_restore *r, struct liveupdate_session *session)
 		rc = lu_make_hwpts(r);
 	if (!rc)
 		rc = lu_reserve_devices(r);
+	if (!rc)
+		lu_hold_hwpts(r);
 	if (!rc)
 		rc = lu_make_sw_msi(r);
 	if (!rc)
@@ -874,6 +892,11 @@ static void lu_put_devices(struct iommufd_ctx *ictx)
 			continue;
 		iommufd_hw_pagetable_put(ictx, hwpt);
 	}
+	for (i = 0; in->devices_lost && i < in->ser.nr_hwpts; i++) {
+		hwpt = xa_load(&ictx->objects, in->t.hwpts[i].id);
+		if (!WARN_ON(!hwpt || !hwpt_is_paging(hwpt)))
+			iommufd_hw_pagetable_put(ictx, hwpt);
+	}
 }
 
 static_assert(!offsetof(struct iommufd_hw_pagetable, obj));
@@ -946,6 +969,7 @@ static struct iommufd_device_ser *lu_find_device(struct iommufd_ctx *ictx,
 		return ERR_PTR(-ENOENT);
 	iommufd_lu_device_name(dev, name, sizeof(name));
 	for (i = 0; i < in->nr_devices; i++) {
+		/* The first one is that without a PASID */
 		if (in->devices[i].dev_id != dev_id)
 			continue;
 		if (strcmp(in->devices[i].name, name))
@@ -976,18 +1000,107 @@ static struct iommufd_hwpt_paging *lu_get_hwpt(struct iommufd_ctx *ictx, u32 id)
 	return hwpt_paging;
 }
 
+/* A device that is being restored: its entries, their HWPTs, what is claimed */
+struct lu_attachments {
+	struct iommufd_device_ser *ser;
+	struct iommufd_hwpt_paging **hwpts;
+	struct iommufd_lu_claim claim;
+	unsigned int nr;
+};
+
+static void lu_put_attachments(struct iommufd_ctx *ictx,
+			       struct lu_attachments *a)
+{
+	while (a->nr)
+		iommufd_put_object(ictx, &a->hwpts[--a->nr]->common.obj);
+	kfree(a->hwpts);
+	kfree(a->claim.pasids);
+}
+
+/* The entries of the device that begin at @ser, with short references */
+static int lu_get_attachments(struct iommufd_ctx *ictx,
+			      struct iommufd_device_ser *ser,
+			      struct lu_attachments *a)
+{
+	struct iommufd_lu_incoming *in = ictx->lu.incoming;
+	unsigned int i, nr = 1;
+
+	lockdep_assert_held(&ictx->lu.lock);
+
+	while (&ser[nr] < &in->devices[in->nr_devices] &&
+	       ser[nr].dev_id == ser->dev_id)
+		nr++;
+	*a = (struct lu_attachments){ .ser = ser };
+	a->hwpts = kcalloc(nr, sizeof(*a->hwpts), GFP_KERNEL);
+	a->claim.pasids = kcalloc(nr, sizeof(*a->claim.pasids), GFP_KERNEL);
+	if (!a->hwpts || !a->claim.pasids) {
+		lu_put_attachments(ictx, a);
+		return -ENOMEM;
+	}
+	for (i = 0; i < nr; i++) {
+		struct iommufd_hwpt_paging *hwpt_paging;
+
+		hwpt_paging = lu_get_hwpt(ictx, ser[i].hwpt_id);
+		if (IS_ERR(hwpt_paging)) {
+			lu_put_attachments(ictx, a);
+			return PTR_ERR(hwpt_paging);
+		}
+		a->hwpts[a->nr++] = hwpt_paging;
+		if (!i) {
+			a->claim.domain = hwpt_paging->common.domain;
+			continue;
+		}
+		a->claim.pasids[i - 1].domain = hwpt_paging->common.domain;
+		a->claim.pasids[i - 1].pasid = ser[i].pasid;
+		a->claim.nr++;
+	}
+	return 0;
+}
+
+/*
+ * Each attach is one in the books only, because of lu.claim, and so is the detach
+ * of a PASID. The attachment without a PASID comes last and has no undo here.
+ */
+static int lu_attach_all(struct iommufd_device *idev,
+			 const struct lu_attachments *a)
+{
+	unsigned int i;
+	int rc;
+
+	for (i = 1; i < a->nr; i++) {
+		rc = iommufd_hw_pagetable_attach(&a->hwpts[i]->common, idev,
+						 a->ser[i].pasid);
+		if (rc)
+			goto err_detach;
+	}
+	rc = iommufd_hw_pagetable_attach(&a->hwpts[0]->common, idev,
+					 IOMMU_NO_PASID);
+	if (rc)
+		goto err_detach;
+
+	mutex_lock(&idev->igroup->lock);
+	for (i = 1; i < a->nr; i++)
+		iommufd_lu_keep_pasid(idev, a->ser[i].pasid);
+	mutex_unlock(&idev->igroup->lock);
+	return 0;
+
+err_detach:
+	while (--i)
+		iommufd_hw_pagetable_detach(idev, a->ser[i].pasid);
+	return rc;
+}
+
 /*
  * iommufd_device_bind() and iommufd_device_attach() in one, so that nobody sees
- * the device before both have succeeded, and so that it can be given back.
+ * the device before all have succeeded, and so that it can be given back.
  */
 static int lu_bind_attach(struct iommufd_device *idev,
-			  struct iommufd_hwpt_paging *hwpt_paging,
-			  const struct iommufd_device_ser *ser)
+			  const struct lu_attachments *a)
 {
 	struct iommufd_ctx *ictx = idev->ictx;
 	int rc;
 
-	idev->lu.claim = hwpt_paging->common.domain;
+	idev->lu.claim = &a->claim;
 	rc = iommufd_lu_bind_iommu(idev);
 	if (rc)
 		return rc;
@@ -995,11 +1108,10 @@ static int lu_bind_attach(struct iommufd_device *idev,
 		iommufd_ctx_get(ictx);
 
 	mutex_lock(&idev->igroup->lock);
-	bitmap_from_arr64(idev->igroup->required_sw_msi.bitmap, &ser->sw_msi,
+	bitmap_from_arr64(idev->igroup->required_sw_msi.bitmap, &a->ser->sw_msi,
 			  64);
 	mutex_unlock(&idev->igroup->lock);
-	rc = iommufd_hw_pagetable_attach(&hwpt_paging->common, idev,
-					 IOMMU_NO_PASID);
+	rc = lu_attach_all(idev, a);
 	if (rc) {
 		/* Gives the device back because of lu.claim */
 		iommufd_device_destroy(&idev->obj);
@@ -1007,18 +1119,60 @@ static int lu_bind_attach(struct iommufd_device *idev,
 	}
 	idev->lu.claim = NULL;
 	idev->lu.restored = true;
-	/* One user is the driver, the other one the attachment */
-	refcount_add(2, &idev->obj.users);
+	/* One user is the driver, the others are the attachments */
+	refcount_add(1 + a->nr, &idev->obj.users);
 	iommufd_object_finalize(ictx, &idev->obj);
 	return 0;
 }
 
+/* All PASIDs of a device into @pasids, which is empty */
+static int lu_list_pasids(const struct lu_attachments *a, struct ida *pasids)
+{
+	unsigned int i;
+	int rc;
+
+	for (i = 1; i < a->nr; i++) {
+		rc = ida_alloc_range(pasids, a->ser[i].pasid, a->ser[i].pasid,
+				     GFP_KERNEL);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static struct iommufd_device *lu_make_device(struct iommufd_ctx *ictx,
+					     struct device *dev,
+					     const struct lu_attachments *a)
+{
+	struct iommufd_device *idev;
+	int rc;
+
+	/* The id has been reserved by the retrieve, and stays so on failure */
+	idev = kzalloc_obj(*idev, GFP_KERNEL_ACCOUNT);
+	if (!idev)
+		return ERR_PTR(-ENOMEM);
+	idev->obj.type = IOMMUFD_OBJ_DEVICE;
+	idev->obj.id = a->ser->dev_id;
+	refcount_set(&idev->obj.wait_cnt, 1);
+	refcount_set(&idev->obj.users, 1);
+	idev->ictx = ictx;
+	idev->dev = dev;
+	rc = lu_bind_attach(idev, a);
+	if (rc) {
+		kfree(idev);
+		return ERR_PTR(rc);
+	}
+	return idev;
+}
+
 static struct iommufd_device *lu_restore_device(struct iommufd_ctx *ictx,
-						struct device *dev, u32 dev_id)
+						struct device *dev, u32 dev_id,
+						struct ida *pasids)
 {
 	struct iommufd_device_ser *ser;
-	struct iommufd_hwpt_paging *hwpt_paging;
 	struct iommufd_device *idev;
+	struct lu_attachments a;
+	unsigned int i;
 	int rc;
 
 	lockdep_assert_held(&ictx->lu.lock);
@@ -1026,33 +1180,19 @@ static struct iommufd_device *lu_restore_device(struct iommufd_ctx *ictx,
 	ser = lu_find_device(ictx, dev, dev_id);
 	if (IS_ERR(ser))
 		return ERR_CAST(ser);
-	hwpt_paging = lu_get_hwpt(ictx, ser->hwpt_id);
-	if (IS_ERR(hwpt_paging))
-		return ERR_CAST(hwpt_paging);
+	rc = lu_get_attachments(ictx, ser, &a);
+	if (rc)
+		return ERR_PTR(rc);
 
-	/* The id has been reserved by the retrieve, and stays so on failure */
-	idev = kzalloc_obj(*idev, GFP_KERNEL_ACCOUNT);
-	if (!idev) {
-		rc = -ENOMEM;
-		goto out_put;
+	rc = lu_list_pasids(&a, pasids);
+	idev = rc ? ERR_PTR(rc) : lu_make_device(ictx, dev, &a);
+	/* The attachments have their own references now */
+	for (i = 0; !IS_ERR(idev) && i < a.nr; i++) {
+		ser[i].flags |= IOMMUFD_LU_DEVICE_DONE;
+		refcount_dec(&a.hwpts[i]->common.obj.users);
 	}
-	idev->obj.type = IOMMUFD_OBJ_DEVICE;
-	idev->obj.id = dev_id;
-	refcount_set(&idev->obj.wait_cnt, 1);
-	refcount_set(&idev->obj.users, 1);
-	idev->ictx = ictx;
-	idev->dev = dev;
-	rc = lu_bind_attach(idev, hwpt_paging, ser);
-	if (rc) {
-		kfree(idev);
-		goto out_put;
-	}
-	/* The attachment has its own reference now */
-	ser->flags |= IOMMUFD_LU_DEVICE_DONE;
-	refcount_dec(&hwpt_paging->common.obj.users);
-out_put:
-	iommufd_put_object(ictx, &hwpt_paging->common.obj);
-	return rc ? ERR_PTR(rc) : idev;
+	lu_put_attachments(ictx, &a);
+	return idev;
 }
 
 /**
@@ -1060,22 +1200,26 @@ out_put:
  * @iommufd_file: the iommufd, retrieved and not finished
  * @dev: the device, that the IOMMU core has restored
  * @dev_id: id it had
+ * @pasids: initialized and empty: receives the PASIDs that are attached. On failure
+ *	the caller destroys what is in it
  *
- * Does iommufd_device_bind() and iommufd_device_attach() for a device that has
- * never stopped doing DMA through its HWPT, without touching hardware. The
- * result holds a reference to the iommufd like that of iommufd_device_bind().
+ * Does iommufd_device_bind() and iommufd_device_attach(), for each PASID as well,
+ * for a device that has never stopped doing DMA through its HWPTs, without
+ * touching hardware. The result holds a reference to the iommufd like that of
+ * iommufd_device_bind().
  *
- * The caller undoes it with iommufd_device_detach() and iommufd_device_unbind(),
- * after it has stopped the device.
+ * The caller undoes it with iommufd_device_detach() for all that is attached and
+ * iommufd_device_unbind(), after it has stopped the device.
  *
  * Return: the device, or an ERR_PTR with nothing changed:
- * -ENOENT if the iommufd has no such device, its HWPT was destroyed or its
+ * -ENOENT if the iommufd has no such device, a HWPT of it was destroyed or its
  * session is finished, -ENODEV if it is another device, -EBUSY if it has been
  * restored already, -EADDRINUSE if something mapped is a reserved region of the
  * device now, -EPERM if its interrupts are not isolated, or another error.
  */
 struct iommufd_device *iommufd_device_restore(struct file *iommufd_file,
-					      struct device *dev, u32 dev_id)
+					      struct device *dev, u32 dev_id,
+					      struct ida *pasids)
 {
 	struct iommufd_device *idev;
 	struct iommufd_ctx *ictx;
@@ -1084,7 +1228,7 @@ struct iommufd_device *iommufd_device_restore(struct file *iommufd_file,
 	if (IS_ERR(ictx))
 		return ERR_CAST(ictx);
 	mutex_lock(&ictx->lu.lock);
-	idev = lu_restore_device(ictx, dev, dev_id);
+	idev = lu_restore_device(ictx, dev, dev_id, pasids);
 	mutex_unlock(&ictx->lu.lock);
 	iommufd_ctx_put(ictx);
 	return idev;

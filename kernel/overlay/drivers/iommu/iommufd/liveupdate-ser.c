@@ -22,6 +22,7 @@
 #include <linux/kho_query.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/string.h>
 
 #include "liveupdate-priv.h"
@@ -556,11 +557,72 @@ static int lu_check_device(const struct iommufd_lu_incoming *in,
 	if (d->flags)
 		return -EOPNOTSUPP;
 	if (!lu_id_valid(d->dev_id) ||
-	    !lu_unused(in, &d->reserved, sizeof(d->reserved)) ||
-	    iommufd_lu_find_hwpt(in, d->hwpt_id) == U32_MAX || !d->name[0] ||
-	    strnlen(d->name, sizeof(d->name)) == sizeof(d->name))
+	    iommufd_lu_find_hwpt(in, d->hwpt_id) == U32_MAX)
+		return -EINVAL;
+	if (d->pasid > IOMMUFD_SER_PASID_LAST)
+		return -EINVAL;
+	if (d->pasid) {
+		if (d->sw_msi_start || d->sw_msi ||
+		    memchr_inv(d->name, 0, sizeof(d->name)))
+			return -EINVAL;
+		return 0;
+	}
+	if (!d->name[0] || strnlen(d->name, sizeof(d->name)) == sizeof(d->name))
 		return -EINVAL;
 	return 0;
+}
+
+static int lu_device_cmp(const void *a, const void *b)
+{
+	const struct iommufd_device_ser *one = a, *two = b;
+
+	if (one->dev_id != two->dev_id)
+		return one->dev_id < two->dev_id ? -1 : 1;
+	if (one->pasid != two->pasid)
+		return one->pasid < two->pasid ? -1 : 1;
+	return 0;
+}
+
+/* How many entries @d and those after it have of the same device */
+static u32 lu_device_entries(const struct iommufd_device_ser *d, u32 max)
+{
+	u32 n = 1;
+
+	while (n < max && d[n].dev_id == d->dev_id)
+		n++;
+	return n;
+}
+
+/* The one without a PASID first, and each PASID once */
+static bool lu_device_whole(const struct iommufd_device_ser *d, u32 n)
+{
+	u32 i;
+
+	for (i = 1; i < n; i++)
+		if (d[i].pasid == d[i - 1].pasid)
+			return false;
+	return !d->pasid;
+}
+
+/* Sort by device and PASID; a device whose entries do not fit is lost */
+static void lu_sort_devices(struct iommufd_lu_incoming *in)
+{
+	struct iommufd_device_ser *d = in->devices;
+	u32 i, n, good = 0;
+
+	sort(d, in->nr_devices, sizeof(*d), lu_device_cmp, NULL);
+	for (i = 0; i < in->nr_devices; i += n) {
+		n = lu_device_entries(d + i, in->nr_devices - i);
+		if (!lu_device_whole(d + i, n)) {
+			pr_warn("iommufd: records of device %u do not fit\n",
+				d[i].dev_id);
+			in->devices_lost = true;
+			continue;
+		}
+		memmove(d + good, d + i, n * sizeof(*d));
+		good += n;
+	}
+	in->nr_devices = good;
 }
 
 static int lu_read_devices(struct iommufd_lu_incoming *in)
@@ -589,12 +651,14 @@ static int lu_read_devices(struct iommufd_lu_incoming *in)
 			if (rc) {
 				pr_warn("iommufd: record of device %u cannot be used: %pe\n",
 					from->dev_id, ERR_PTR(rc));
+				in->devices_lost = true;
 				continue;
 			}
 			memmove(to++, from, sizeof(*to));
 			in->nr_devices++;
 		}
 	}
+	lu_sort_devices(in);
 	return 0;
 }
 
@@ -630,6 +694,7 @@ void iommufd_lu_read(struct iommufd_lu_incoming *in)
 {
 	in->hwpts_valid = false;
 	in->nr_devices = 0;
+	in->devices_lost = false;
 	kvfree(in->devices);
 	in->devices = NULL;
 	kvfree(in->data);

@@ -5,8 +5,8 @@
  * An iommufd in a live update session comes back in the next kernel as a whole:
  * its IOASs, their mappings, its HWPTs and its devices, with the same ids, while
  * the devices keep on doing DMA. This file is the old kernel's half and the
- * ioctls; liveupdate-ser.c knows the records, liveupdate-restore.c is the new
- * kernel's half.
+ * ioctls, but for devices, which are in liveupdate-device.c; liveupdate-ser.c
+ * knows the records, liveupdate-restore.c is the new kernel's half.
  *
  * What is kept. Userspace marks HWPTs. Preserving the file keeps each marked
  * HWPT, its IOAS and all mappings of that, all of which must be of memfds that
@@ -32,7 +32,7 @@
  *   domains_rwsem and iova_rwsem, both for writing, protect iopt->lu.immutable,
  *     so that each of them for reading is enough to test it.
  *   sw_msi_lock and ictx->lu.lock protect hwpt->lu.preserved.
- *   igroup->lock protects idev->lu.ser.
+ *   igroup->lock protects idev->lu.attached and what becomes of PASIDs.
  *
  * Ownership. Before the preserve everything belongs to the iommufd as always.
  * While it is preserved, a reference on each kept HWPT stops its destruction and
@@ -101,23 +101,6 @@ static struct iommufd_ioas *lu_obj_ioas(struct iommufd_object *obj)
 static struct iommufd_device *lu_obj_device(struct iommufd_object *obj)
 {
 	return container_of(obj, struct iommufd_device, obj);
-}
-
-/* The marked HWPT @idev is attached to without a PASID, else NULL */
-static struct iommufd_hwpt_paging *lu_device_hwpt(struct iommufd_device *idev)
-{
-	struct iommufd_hwpt_paging *hwpt_paging;
-	struct iommufd_attach *attach;
-
-	lockdep_assert_held(&idev->ictx->lu.lock);
-	lockdep_assert_held(&idev->igroup->lock);
-
-	attach = xa_load(&idev->igroup->pasid_attach, IOMMU_NO_PASID);
-	if (!attach || !hwpt_is_paging(attach->hwpt) ||
-	    !xa_load(&attach->device_array, idev->obj.id))
-		return NULL;
-	hwpt_paging = to_hwpt_paging(attach->hwpt);
-	return hwpt_paging->lu.marked ? hwpt_paging : NULL;
 }
 
 /* Is every HWPT that is attached to the group of @idev kept? */
@@ -316,7 +299,7 @@ static void lu_unpreserve_domains(struct iommufd_ctx *ictx)
 		if (obj->type != IOMMUFD_OBJ_HWPT_PAGING ||
 		    !hwpt_paging->lu.recorded)
 			continue;
-		WARN_ON(hwpt_paging->lu.nr_devices);
+		WARN_ON(hwpt_paging->lu.nr_attached);
 		iommu_liveupdate_unpreserve_domain(hwpt_paging->common.domain);
 		hwpt_paging->lu.recorded = false;
 	}
@@ -769,7 +752,7 @@ static bool lu_would_be_lost(struct iommufd_object *obj)
 	if (obj->type == IOMMUFD_OBJ_DEVICE)
 		return !iommufd_lu_device_busy(&lu_obj_device(obj)->lu);
 	return obj->type == IOMMUFD_OBJ_HWPT_PAGING &&
-	       hwpt_paging->lu.preserved && !hwpt_paging->lu.nr_devices;
+	       hwpt_paging->lu.preserved && !hwpt_paging->lu.nr_attached;
 }
 
 static int iommufd_lu_freeze(struct liveupdate_file_op_args *args)
@@ -857,189 +840,6 @@ void iommufd_lu_device_name(struct device *dev, char *name, size_t size)
 	snprintf(name, size, "%s/%s", dev_bus_name(dev), dev_name(dev));
 }
 
-static int lu_count_device(struct device *dev, void *data)
-{
-	++*(unsigned int *)data;
-	return 0;
-}
-
-/* May this device be kept, and on which HWPT? */
-static struct iommufd_hwpt_paging *lu_keepable(struct iommufd_device *idev)
-{
-	struct iommufd_group *igroup = idev->igroup;
-	struct iommufd_hwpt_paging *hwpt_paging;
-	unsigned long pasid = IOMMU_NO_PASID;
-	unsigned int nr = 0;
-
-	lockdep_assert_held(&igroup->lock);
-
-	if (!igroup->group)
-		return ERR_PTR(liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
-						     "it has no IOMMU"));
-	hwpt_paging = lu_device_hwpt(idev);
-	if (!hwpt_paging || !hwpt_paging->lu.preserved)
-		return ERR_PTR(liveupdate_refuse_dev(
-			idev->dev, -EINVAL,
-			"it is not attached to a HWPT that is preserved"));
-	if (idev->vdev)
-		return ERR_PTR(liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
-						     "it has a vDEVICE"));
-	if (xa_find_after(&igroup->pasid_attach, &pasid, UINT_MAX, XA_PRESENT))
-		return ERR_PTR(liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
-						     "PASID %lu is attached",
-						     pasid));
-	iommu_group_for_each_dev(igroup->group, &nr, lu_count_device);
-	if (nr != 1)
-		return ERR_PTR(liveupdate_refuse_dev(
-			idev->dev, -EOPNOTSUPP,
-			"it shares its IOMMU group with other devices"));
-	return hwpt_paging;
-}
-
-static void lu_save_sw_msi(struct iommufd_device *idev,
-			   struct iommufd_device_ser *ser)
-{
-	struct iommufd_group *igroup = idev->igroup;
-
-	lockdep_assert_held(&igroup->lock);
-
-	ser->sw_msi_start = igroup->sw_msi_start == PHYS_ADDR_MAX ?
-				    U64_MAX :
-				    igroup->sw_msi_start;
-	bitmap_to_arr64(&ser->sw_msi, igroup->required_sw_msi.bitmap, 64);
-}
-
-static int lu_preserve_device(struct iommufd_device *idev)
-{
-	struct iommufd_hwpt_paging *hwpt_paging;
-	struct iommufd_device_ser *ser;
-	int rc;
-
-	lockdep_assert_held(&idev->ictx->lu.lock);
-	lockdep_assert_held(&idev->igroup->lock);
-
-	if (!idev->ictx->lu.ser)
-		return -ENOENT;
-	if (idev->lu.ser)
-		return liveupdate_refuse_dev(idev->dev, -EBUSY,
-					     "it is preserved already");
-	hwpt_paging = lu_keepable(idev);
-	if (IS_ERR(hwpt_paging))
-		return PTR_ERR(hwpt_paging);
-	ser = iommufd_lu_new_device(idev->ictx->lu.ser);
-	if (IS_ERR(ser))
-		return PTR_ERR(ser);
-
-	rc = iommu_liveupdate_preserve_device(idev->dev,
-					      hwpt_paging->common.domain);
-	if (rc)
-		return rc;
-	ser->dev_id = idev->obj.id;
-	ser->hwpt_id = hwpt_paging->common.obj.id;
-	iommufd_lu_device_name(idev->dev, ser->name, sizeof(ser->name));
-	lu_save_sw_msi(idev, ser);
-	idev->lu.ser = ser;
-	hwpt_paging->lu.nr_devices++;
-	idev->lu.hwpt_paging = hwpt_paging;
-	return 0;
-}
-
-/**
- * iommufd_device_preserve - Keep a device and its attachment
- * @session: the session of the caller's file
- * @idev: the device
- * @iommufd_token: receives the token of its iommufd in @session
- *
- * Keeps the attachment without a PASID. From here on it can neither be changed
- * nor another one be added. Called from the preserve callback of the file that
- * the device belongs to, so that LUO's session lock is held.
- *
- * Return: 0, or with nothing changed:
- * -ENOENT if its iommufd has not been preserved in @session yet,
- * -EINVAL if it is not attached to a HWPT that is preserved,
- * -EOPNOTSUPP if a PASID is attached, it has a vdevice, shares its IOMMU group
- * or the IOMMU driver cannot keep it,
- * -EBUSY if it is preserved already, or another error of the IOMMU driver.
- */
-int iommufd_device_preserve(struct liveupdate_session *session,
-			    struct iommufd_device *idev, u64 *iommufd_token)
-{
-	struct iommufd_ctx *ictx = idev->ictx;
-	int rc;
-
-	rc = liveupdate_get_token_outgoing(session, ictx->file, iommufd_token);
-	if (rc)
-		return liveupdate_refuse_dev(
-			idev->dev, rc,
-			"its iommufd was not preserved in session %s",
-			liveupdate_session_name(session));
-	mutex_lock(&ictx->lu.lock);
-	mutex_lock(&idev->igroup->lock);
-	rc = lu_preserve_device(idev);
-	mutex_unlock(&idev->igroup->lock);
-	mutex_unlock(&ictx->lu.lock);
-	return rc;
-}
-EXPORT_SYMBOL_NS_GPL(iommufd_device_preserve, "IOMMUFD");
-
-/**
- * iommufd_device_unpreserve - Undo iommufd_device_preserve()
- * @idev: the device
- */
-void iommufd_device_unpreserve(struct iommufd_device *idev)
-{
-	mutex_lock(&idev->ictx->lu.lock);
-	mutex_lock(&idev->igroup->lock);
-	if (!WARN_ON(!idev->lu.ser)) {
-		iommu_liveupdate_unpreserve_device(idev->dev);
-		memset(idev->lu.ser, 0, sizeof(*idev->lu.ser));
-		idev->lu.ser = NULL;
-		idev->lu.hwpt_paging->lu.nr_devices--;
-		idev->lu.hwpt_paging = NULL;
-	}
-	mutex_unlock(&idev->igroup->lock);
-	mutex_unlock(&idev->ictx->lu.lock);
-}
-EXPORT_SYMBOL_NS_GPL(iommufd_device_unpreserve, "IOMMUFD");
-
-/**
- * iommufd_device_preserved - Is this device preserved?
- * @idev: the device
- *
- * For callers whose own operations have to be refused then, such as a detach.
- *
- * Return: true from iommufd_device_preserve() to iommufd_device_unpreserve()
- */
-bool iommufd_device_preserved(struct iommufd_device *idev)
-{
-	return iommufd_lu_device_busy(&idev->lu);
-}
-EXPORT_SYMBOL_NS_GPL(iommufd_device_preserved, "IOMMUFD");
-
-/**
- * iommufd_device_freeze - Last words before the jump
- * @idev: a preserved device
- *
- * Return: 0, or the error of the IOMMU driver: what the hardware has is not what
- * was written down. Nothing has to be undone.
- */
-int iommufd_device_freeze(struct iommufd_device *idev)
-{
-	int rc = -EIO;
-
-	mutex_lock(&idev->ictx->lu.lock);
-	mutex_lock(&idev->igroup->lock);
-	if (!WARN_ON(!idev->lu.ser) &&
-	    lu_device_hwpt(idev) == idev->lu.hwpt_paging) {
-		lu_save_sw_msi(idev, idev->lu.ser);
-		rc = iommu_liveupdate_freeze_device(idev->dev);
-	}
-	mutex_unlock(&idev->igroup->lock);
-	mutex_unlock(&idev->ictx->lu.lock);
-	return rc;
-}
-EXPORT_SYMBOL_NS_GPL(iommufd_device_freeze, "IOMMUFD");
-
 /* Is the token of a mark free? A HWPT may keep its own */
 static bool lu_token_free(struct iommufd_ctx *ictx,
 			  struct iommufd_hwpt_paging *self, u64 token)
@@ -1109,43 +909,6 @@ out_put:
 	return rc;
 }
 
-/**
- * iommufd_device_liveupdate - ioctl(IOMMU_DEVICE_LIVEUPDATE)
- * @ucmd: the command
- *
- * No driver keeps PASIDs, so nothing but the default can be chosen.
- *
- * Return: see struct iommu_device_liveupdate
- */
-int iommufd_device_liveupdate(struct iommufd_ucmd *ucmd)
-{
-	struct iommu_device_liveupdate *cmd = ucmd->cmd;
-	struct iommufd_attach *attach;
-	struct iommufd_device *idev;
-	int rc = 0;
-
-	if (cmd->flags || cmd->__reserved ||
-	    cmd->disposition > IOMMU_DEVICE_LIVEUPDATE_PRESERVE)
-		return -EOPNOTSUPP;
-	if (cmd->pasid == IOMMU_NO_PASID)
-		return -EINVAL;
-	idev = iommufd_get_device(ucmd, cmd->dev_id);
-	if (IS_ERR(idev))
-		return PTR_ERR(idev);
-
-	mutex_lock(&idev->igroup->lock);
-	attach = xa_load(&idev->igroup->pasid_attach, cmd->pasid);
-	if (!attach || !xa_load(&attach->device_array, idev->obj.id))
-		rc = -ENOENT;
-	else if (idev->lu.ser)
-		rc = -EBUSY;
-	else if (cmd->disposition == IOMMU_DEVICE_LIVEUPDATE_PRESERVE)
-		rc = -EOPNOTSUPP;
-	mutex_unlock(&idev->igroup->lock);
-	iommufd_put_object(ucmd->ictx, &idev->obj);
-	return rc;
-}
-
 static void lu_describe_ioas(struct iommufd_ioas *ioas,
 			     struct iommu_liveupdate_object *out)
 {
@@ -1177,36 +940,50 @@ static void lu_describe_hwpt(struct iommufd_hwpt_paging *hwpt_paging,
 		out->flags |= IOMMU_LIVEUPDATE_OBJECT_RESTORED;
 }
 
-static void lu_describe_device(struct iommufd_device *idev,
+static u32 lu_device_flags(struct iommufd_device *idev)
+{
+	u32 flags = 0;
+
+	if (iommufd_lu_device_busy(&idev->lu))
+		flags |= IOMMU_LIVEUPDATE_OBJECT_PRESERVED;
+	if (idev->lu.restored)
+		flags |= IOMMU_LIVEUPDATE_OBJECT_RESTORED;
+	return flags;
+}
+
+/* The attachment with the lowest PASID from @pasid on that is kept */
+static void lu_describe_device(struct iommufd_device *idev, u32 pasid,
 			       struct iommu_liveupdate_object *out)
 {
 	struct iommufd_hwpt_paging *hwpt_paging;
 
 	mutex_lock(&idev->igroup->lock);
-	hwpt_paging = lu_device_hwpt(idev);
+	hwpt_paging = iommufd_lu_device_hwpt(idev);
+	if (hwpt_paging && pasid != IOMMU_NO_PASID)
+		pasid = iommufd_lu_next_kept_pasid(idev, pasid - 1,
+						   &hwpt_paging);
 	if (hwpt_paging) {
 		out->type = IOMMU_LIVEUPDATE_OBJECT_DEVICE;
 		out->parent_id = hwpt_paging->common.obj.id;
-		out->pasid = IOMMU_NO_PASID;
+		out->pasid = pasid;
 	}
 	mutex_unlock(&idev->igroup->lock);
-	if (iommufd_lu_device_busy(&idev->lu))
-		out->flags |= IOMMU_LIVEUPDATE_OBJECT_PRESERVED;
-	if (idev->lu.restored)
-		out->flags |= IOMMU_LIVEUPDATE_OBJECT_RESTORED;
+	out->flags = lu_device_flags(idev);
 }
 
-/* Describe @obj if it is kept */
-static bool lu_describe(struct iommufd_object *obj,
+/* Describe @obj if it is kept; a device from PASID @pasid on */
+static bool lu_describe(struct iommufd_object *obj, u32 pasid,
 			struct iommu_liveupdate_object *out)
 {
 	*out = (struct iommu_liveupdate_object){ .id = obj->id };
-	if (obj->type == IOMMUFD_OBJ_IOAS)
+	if (obj->type == IOMMUFD_OBJ_DEVICE)
+		lu_describe_device(lu_obj_device(obj), pasid, out);
+	else if (pasid)
+		return false;
+	else if (obj->type == IOMMUFD_OBJ_IOAS)
 		lu_describe_ioas(lu_obj_ioas(obj), out);
 	else if (obj->type == IOMMUFD_OBJ_HWPT_PAGING)
 		lu_describe_hwpt(lu_obj_hwpt(obj), out);
-	else if (obj->type == IOMMUFD_OBJ_DEVICE)
-		lu_describe_device(lu_obj_device(obj), out);
 	return out->type;
 }
 
@@ -1235,7 +1012,7 @@ int iommufd_liveupdate_objects(struct iommufd_ucmd *ucmd)
 	struct iommufd_ctx *ictx = ucmd->ictx;
 	struct iommu_liveupdate_object out;
 	struct iommufd_object *obj = NULL;
-	u32 nr = 0;
+	u32 pasid, nr = 0;
 	int rc = 0;
 
 	if (cmd->flags)
@@ -1244,11 +1021,14 @@ int iommufd_liveupdate_objects(struct iommufd_ucmd *ucmd)
 	mutex_lock(&ictx->lu.lock);
 	cmd->out_state = lu_state(ictx);
 	while (!rc && (obj = lu_next(ictx, obj))) {
-		if (!lu_describe(obj, &out))
-			continue;
-		if (nr < cmd->count && copy_to_user(&to[nr], &out, sizeof(out)))
-			rc = -EFAULT;
-		nr++;
+		for (pasid = IOMMU_NO_PASID;
+		     !rc && lu_describe(obj, pasid, &out);
+		     pasid = out.pasid + 1) {
+			if (nr < cmd->count &&
+			    copy_to_user(&to[nr], &out, sizeof(out)))
+				rc = -EFAULT;
+			nr++;
+		}
 	}
 	if (rc)
 		iommufd_put_object(ictx, obj);

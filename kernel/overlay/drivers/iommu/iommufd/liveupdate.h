@@ -60,14 +60,14 @@ struct iommufd_lu_pages {
  * @record: number of the domain record, when @recorded
  * @marked: to be kept
  * @preserved: kept; written with sw_msi_lock held as well
- * @nr_devices: number of preserved devices attached to it
+ * @nr_attached: number of preserved attachments to it, of devices and PASIDs
  * @recorded: the IOMMU core has preserved the domain
  * @restored: from the previous kernel, whose session is not finished
  */
 struct iommufd_lu_hwpt {
 	u64 token;
 	u32 record;
-	u32 nr_devices;
+	u32 nr_attached;
 	bool marked;
 	bool preserved;
 	bool recorded;
@@ -75,18 +75,40 @@ struct iommufd_lu_hwpt {
 };
 
 /**
- * struct iommufd_lu_device - What a device carries
- * @ser: its entry while preserved. Written with igroup->lock held
+ * struct iommufd_lu_attach - One attachment of a preserved device
+ * @ser: its entry
  * @hwpt_paging: the HWPT it was preserved with
- * @claim: the domain it is attached to while it is being restored: it comes from
- *	the owner that the IOMMU core keeps restored devices with, and goes back
- *	there
+ */
+struct iommufd_lu_attach {
+	struct iommufd_device_ser *ser;
+	struct iommufd_hwpt_paging *hwpt_paging;
+};
+
+/**
+ * struct iommufd_lu_claim - What a device that is being restored is attached to
+ * @domain: without a PASID
+ * @pasids: the domains of its PASIDs
+ * @nr: number of @pasids
+ */
+struct iommufd_lu_claim {
+	struct iommu_domain *domain;
+	struct iommu_liveupdate_attach *pasids;
+	unsigned int nr;
+};
+
+/**
+ * struct iommufd_lu_device - What a device carries
+ * @attached: its attachments while preserved, the one without a PASID first.
+ *	Written with igroup->lock held
+ * @nr: number of @attached
+ * @claim: not NULL while it is being restored: it comes from the owner that the
+ *	IOMMU core keeps restored devices with, and goes back there
  * @restored: from the previous kernel, whose session is not finished
  */
 struct iommufd_lu_device {
-	struct iommufd_device_ser *ser;
-	struct iommufd_hwpt_paging *hwpt_paging;
-	struct iommu_domain *claim;
+	struct iommufd_lu_attach *attached;
+	unsigned int nr;
+	const struct iommufd_lu_claim *claim;
 	bool restored;
 };
 
@@ -112,14 +134,17 @@ static inline bool iommufd_lu_hwpt_busy(const struct iommufd_lu_hwpt *lu)
 
 static inline bool iommufd_lu_device_busy(const struct iommufd_lu_device *lu)
 {
-	return READ_ONCE(lu->ser);
+	return READ_ONCE(lu->attached);
 }
 
 static inline int iommufd_lu_claim_dma_owner(const struct iommufd_lu_device *lu,
 					     struct device *dev, void *owner)
 {
 	if (lu->claim)
-		return iommu_liveupdate_claim_device(dev, owner, lu->claim);
+		return iommu_liveupdate_claim_device(dev, owner,
+						     lu->claim->domain,
+						     lu->claim->pasids,
+						     lu->claim->nr);
 	return iommu_device_claim_dma_owner(dev, owner);
 }
 
@@ -133,10 +158,18 @@ iommufd_lu_release_dma_owner(const struct iommufd_lu_device *lu,
 		iommu_device_release_dma_owner(dev);
 }
 
-static inline bool iommufd_lu_supported(struct device *dev)
+/* A PASID of a device that is being restored goes back to where it was. */
+static inline void iommufd_lu_detach_pasid(const struct iommufd_lu_device *lu,
+					   struct iommu_domain *domain,
+					   struct device *dev, ioasid_t pasid)
 {
-	return iommu_liveupdate_supported(dev);
+	if (lu->claim)
+		iommu_liveupdate_return_pasid(dev, pasid);
+	else
+		iommu_detach_device_pasid(domain, dev, pasid);
 }
+
+u64 iommufd_lu_capabilities(struct device *dev);
 
 /* What main.c and device.c have to show */
 const struct file_operations *iommufd_lu_fops(void);
@@ -192,9 +225,16 @@ iommufd_lu_release_dma_owner(const struct iommufd_lu_device *lu,
 	iommu_device_release_dma_owner(dev);
 }
 
-static inline bool iommufd_lu_supported(struct device *dev)
+static inline void iommufd_lu_detach_pasid(const struct iommufd_lu_device *lu,
+					   struct iommu_domain *domain,
+					   struct device *dev, ioasid_t pasid)
 {
-	return false;
+	iommu_detach_device_pasid(domain, dev, pasid);
+}
+
+static inline u64 iommufd_lu_capabilities(struct device *dev)
+{
+	return 0;
 }
 
 static inline void iommufd_lu_init(void)

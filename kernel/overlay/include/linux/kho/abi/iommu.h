@@ -20,10 +20,12 @@
  * named by their slot number, counted through the chain from 0, so nothing
  * below the chain itself is a pointer.
  *
- * There are three kinds of record. A *unit* is one IOMMU, named by the physical
+ * There are four kinds of record. A *unit* is one IOMMU, named by the physical
  * address of its registers. A *domain* is one page table in a format of the
  * generic page table library. A *device* is one requester: it names the unit
- * that translates for it and the domain it is attached to without a PASID.
+ * that translates for it and the domain it is attached to without a PASID. A
+ * *PASID* is one more attachment of a device: it names the device and the
+ * domain that the process address space id leads to.
  *
  * Everything is little endian and packed, sizes are asserted, and there is no
  * C enum, no bit field and no kernel-internal bit number in here. Physical
@@ -33,7 +35,7 @@
  *
  * Every record starts with &struct iommu_record_ser. A reader accepts a range
  * of versions, ignores bits of @optional that it does not know and refuses the
- * record on a bit of @required that it does not know. A refused device or
+ * record on a bit of @required that it does not know. A refused device, PASID or
  * domain costs that device; only a refused unit costs the unit. The same holds
  * for the root; when it is refused nothing can be believed. Bytes that have no
  * meaning are 0, except that a bit of @optional may give them one.
@@ -69,6 +71,7 @@
 #define IOMMU_RECORD_UNIT 1
 #define IOMMU_RECORD_DOMAIN 2
 #define IOMMU_RECORD_DEVICE 3
+#define IOMMU_RECORD_PASID 4
 
 /* iommu_record_ser.driver */
 #define IOMMU_SER_DRIVER_NONE 0
@@ -245,18 +248,31 @@ static_assert(sizeof(struct iommu_unit_ser) == IOMMU_SER_SLOT_SIZE);
  * struct iommu_domain_ser - One page table and what belongs to it
  * @head: type %IOMMU_RECORD_DOMAIN, IOMMU_DOMAIN_SER_* in @head.required
  * @pt: the page table
- * @nr_devices: number of device records that name this domain
+ * @nr_attachments: number of device and PASID records that name this domain
  * @nid: NUMA node new tables come from, ~0 for any
  * @raw: driver part, 0 where the driver needs none
  */
 struct iommu_domain_ser {
 	struct iommu_record_ser head;
 	struct iommu_pt_ser pt;
-	u32 nr_devices;
+	u32 nr_attachments;
 	u32 nid;
 	u8 raw[192];
 } __packed;
 static_assert(sizeof(struct iommu_domain_ser) == IOMMU_SER_SLOT_SIZE);
+
+/*
+ * iommu_device_ser.head.required: the device holds translations in a TLB of its
+ * own. The next kernel leaves ATS on and invalidates them as the last one did.
+ */
+#define IOMMU_DEVICE_SER_ATS 0x1
+#define IOMMU_DEVICE_SER_KNOWN IOMMU_DEVICE_SER_ATS
+
+/*
+ * iommu_device_ser.head.optional: page requests were on before the preserve and
+ * are off now. They may be switched on again when the device is finished.
+ */
+#define IOMMU_DEVICE_SER_PRI 0x1
 
 /* iommu_device_ser.bus */
 #define IOMMU_DEVICE_SER_PCI 1
@@ -288,13 +304,14 @@ static_assert(sizeof(struct iommu_device_vtd_ser) == 120);
 
 /**
  * struct iommu_device_ser - One requester
- * @head: type %IOMMU_RECORD_DEVICE
+ * @head: type %IOMMU_RECORD_DEVICE, IOMMU_DEVICE_SER_* in @head.required and
+ *	@head.optional
  * @unit: slot of its unit record
  * @domain: slot of the record of the domain attached without a PASID
  * @bus: IOMMU_DEVICE_SER_*: how it is identified
  * @segment: PCI segment
  * @rid: PCI bus, device and function
- * @reserved: 0
+ * @nr_pasids: number of PASID records that name this device
  * @name: bus and device name, NUL terminated, when @bus is
  *	%IOMMU_DEVICE_SER_NAMED; else 0
  * @vtd: when @head.driver is %IOMMU_SER_DRIVER_VTD
@@ -307,7 +324,7 @@ struct iommu_device_ser {
 	u32 bus;
 	u32 segment;
 	u32 rid;
-	u32 reserved;
+	u32 nr_pasids;
 	char name[48];
 	union {
 		struct iommu_device_vtd_ser vtd;
@@ -315,5 +332,47 @@ struct iommu_device_ser {
 	};
 } __packed;
 static_assert(sizeof(struct iommu_device_ser) == IOMMU_SER_SLOT_SIZE);
+
+/* A PASID has 20 bits, and 0 is the attachment without a PASID. */
+#define IOMMU_PASID_SER_LAST 0xfffff
+
+/**
+ * struct iommu_pasid_vtd_ser - VT-d part of a PASID record
+ * @entry: the PASID entry (VT-d specification, 9.6)
+ * @table_pa: the PASID table that it is in. PASIDs that differ only in their
+ *	lowest six bits share one
+ * @did: domain id
+ * @reserved: 0
+ */
+struct iommu_pasid_vtd_ser {
+	u64 entry[8];
+	u64 table_pa;
+	u16 did;
+	u16 reserved[3];
+} __packed;
+static_assert(sizeof(struct iommu_pasid_vtd_ser) == 80);
+
+/**
+ * struct iommu_pasid_ser - One PASID of a requester
+ * @head: type %IOMMU_RECORD_PASID
+ * @device: slot of the record of the device
+ * @domain: slot of the record of the domain attached to the PASID
+ * @pasid: the PASID, from 1 to %IOMMU_PASID_SER_LAST
+ * @reserved: 0
+ * @vtd: when @head.driver is %IOMMU_SER_DRIVER_VTD
+ * @raw: the driver part as bytes
+ */
+struct iommu_pasid_ser {
+	struct iommu_record_ser head;
+	u32 device;
+	u32 domain;
+	u32 pasid;
+	u32 reserved;
+	union {
+		struct iommu_pasid_vtd_ser vtd;
+		u8 raw[224];
+	};
+} __packed;
+static_assert(sizeof(struct iommu_pasid_ser) == IOMMU_SER_SLOT_SIZE);
 
 #endif /* _LINUX_KHO_ABI_IOMMU_H */

@@ -26,7 +26,8 @@
  *
  * The *device* chain is separate because devices are added later, one by one:
  * each chunk holds %IOMMUFD_SER_DEVICES_PER_CHUNK entries, and an entry with a
- * dev_id of 0 is free.
+ * dev_id of 0 is free. A device has one entry for its attachment without a
+ * PASID and one for each of its PASIDs, in no particular order.
  *
  * Object ids are the ids that userspace knows and the next kernel gives each
  * object the same one. Tokens of memfds are tokens of the same live update
@@ -267,15 +268,21 @@ struct iommufd_sw_msi_ser {
 } __packed;
 static_assert(sizeof(struct iommufd_sw_msi_ser) == 32);
 
+/* A PASID has 20 bits. */
+#define IOMMUFD_SER_PASID_LAST 0xfffff
+
 /**
- * struct iommufd_device_ser - One bound device
+ * struct iommufd_device_ser - One attachment of a bound device
  * @sw_msi_start: start of the region for MSI pages, ~0 when there is none
  * @sw_msi: MSI pages that the device uses, one bit for each id
  * @dev_id: object id, 0 when this entry is free
- * @hwpt_id: object id of what it is attached to without a PASID
+ * @hwpt_id: object id of what it is attached to
  * @flags: 0
- * @reserved: 0
+ * @pasid: the PASID, 0 for the attachment without one
  * @name: bus and name of the device with a slash between, NUL terminated
+ *
+ * For a PASID @sw_msi_start, @sw_msi and @name are 0: the entry of the device
+ * has them.
  */
 struct iommufd_device_ser {
 	u64 sw_msi_start;
@@ -283,7 +290,7 @@ struct iommufd_device_ser {
 	u32 dev_id;
 	u32 hwpt_id;
 	u32 flags;
-	u32 reserved;
+	u32 pasid;
 	char name[96];
 } __packed;
 static_assert(sizeof(struct iommufd_device_ser) == 128);
