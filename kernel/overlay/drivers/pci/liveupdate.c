@@ -230,7 +230,7 @@ static bool pci_lu_alone_in_group(struct pci_dev *dev)
 }
 
 /* Classes that quirks or firmware touch at boot, and what is not an endpoint */
-static const char *pci_lu_class_reason(const struct pci_dev *dev)
+static const char *pci_lu_class_reason(struct pci_dev *dev)
 {
 	if (dev->hdr_type != PCI_HEADER_TYPE_NORMAL ||
 	    dev->class >> 16 == PCI_BASE_CLASS_BRIDGE)
