@@ -226,4 +226,8 @@ SCENARIOS = [
     Scenario(name='pasid-legacy', test='pasid', options={'mode': 'legacy'}, kernels=('old',),
              topology='none', devices=(Endpoint(6, kind=ONE),), unit={'caching-mode': 'on'},
              summary='legacy mode: no PASID can be kept, and userspace can know'),
+    scenario('pasid-ss', 'ss', summary='PASIDs over a kexec: second-stage tables'),
+    scenario('pasid-fs', 'fs', summary='PASIDs over a kexec: first-stage tables, page requests'),
+    scenario('pasid-abandon', 'fs', options={'mode': 'abandon'}, kept_until='booted',
+             summary='PASIDs nobody retrieves: stopped, blocked, freed'),
 ]
