@@ -44,7 +44,7 @@ static int refused_beside_it(void *p)
 	kmsg_skip();
 	bad |= want(kit_preserve_vfio(&kit), -EOPNOTSUPP, "the device");
 	bad |= kmsg_refusal(opt_str("second", ""),
-			    "firmware requires a direct mapping for it");
+			    "firmware needs it mapped");
 	kit_end_session(&kit);
 	return bad | kit_mutable(&kit);
 }

@@ -95,7 +95,7 @@ static int unmarked_in_use(void *p)
 		    0, "a second page table");
 	bad |= want(vfio_attach(kit.vfio, other), 0, "replace");
 	bad |= refused(kit_preserve_iommufd(&kit), -EOPNOTSUPP, nic,
-		       "which is not marked");
+		       "is not marked");
 	bad |= want(vfio_attach(kit.vfio, kit.hwpt), 0, "replace");
 	bad |= want(iommufd_destroy(kit.iommufd, other), 0, "destroy");
 	return end(bad | right_now(&kit, true));
@@ -112,7 +112,7 @@ static int auto_in_use(void *p)
 	bad |= want(vfio_detach(kit.vfio), 0, "detach");
 	bad |= want(vfio_attach(kit.vfio, kit.ioas), 0, "attach by IOAS");
 	bad |= refused(kit_preserve_iommufd(&kit), -EOPNOTSUPP, nic,
-		       "which is not marked");
+		       "is not marked");
 	bad |= want(vfio_detach(kit.vfio), 0, "detach");
 	bad |= want(vfio_attach(kit.vfio, kit.hwpt), 0, "attach");
 	return end(bad | right_now(&kit, true));
@@ -131,7 +131,7 @@ static int anonymous_area(void *p)
 	bad |= want(iommufd_map(kit.iommufd, kit.ioas, mem, 4096, iova), 0,
 		    "IOMMU_IOAS_MAP");
 	bad |= refused(kit_preserve_iommufd(&kit), -EOPNOTSUPP, "iommufd",
-		       "is not backed by a memfd");
+		       "no memfd at IOVA");
 	bad |= want(iommufd_unmap(kit.iommufd, kit.ioas, iova, 4096), 0,
 		    "unmap");
 	munmap(mem, 4096);
@@ -147,7 +147,7 @@ static int memfd_first(void *p)
 	if (bad)
 		return end(bad);
 	bad |= refused(kit_preserve_iommufd(&kit), -ENOENT, "iommufd",
-		       "was not preserved in session kit");
+		       "is mapped and not in session kit");
 	bad |= want(kit_preserve_memfd(&kit), 0, "the memfd");
 	return end(bad | right_now(&kit, true));
 }
@@ -163,7 +163,7 @@ static int memfd_elsewhere(void *p)
 	other = luo_create(kit.luo, "other");
 	bad |= want(luo_preserve(other, kit.memfd, 1), 0, "in another session");
 	bad |= refused(kit_preserve_iommufd(&kit), -ENOENT, "iommufd",
-		       "was not preserved in session kit");
+		       "is mapped and not in session kit");
 	bad |= refused(kit_preserve_memfd(&kit), -EBUSY, "luo",
 		       "session kit, token 0x500000000: the file is preserved");
 	close(other);
@@ -238,7 +238,7 @@ static int huge_memfd(void *p)
 	bad |= refused(luo_preserve(kit.session, fd, 7), -ENOENT,
 		       "luo", "no file of this kind can be kept");
 	bad |= refused(kit_preserve_iommufd(&kit), -ENOENT, "iommufd",
-		       "was not preserved in session kit");
+		       "is mapped and not in session kit");
 	bad |= want(iommufd_unmap(kit.iommufd, kit.ioas, iova, HUGE_LEN), 0,
 		    "unmap");
 	munmap(mem, HUGE_LEN);
@@ -311,7 +311,7 @@ static int device_first(void *p)
 	if (bad)
 		return end(bad);
 	bad |= refused(kit_preserve_vfio(&kit), -ENOENT, nic,
-		       "its iommufd was not preserved in session kit");
+		       "its iommufd is not in session kit");
 	return end(bad | right_now(&kit, true));
 }
 
@@ -327,7 +327,7 @@ static int iommufd_elsewhere(void *p)
 	bad |= want(luo_preserve(other, kit.memfd, 1), 0, "in another session");
 	bad |= want(luo_preserve(other, kit.iommufd, 2), 0, "the same");
 	bad |= refused(kit_preserve_vfio(&kit), -ENOENT, nic,
-		       "its iommufd was not preserved in session kit");
+		       "its iommufd is not in session kit");
 	close(other);
 	bad |= want(kit_preserve_memfd(&kit), 0, "the memfd");
 	return end(bad | right_now(&kit, true));
@@ -382,7 +382,7 @@ static int attached_elsewhere(void *p)
 		    "another page table");
 	bad |= want(vfio_attach(kit.vfio, hwpt), 0, "attach to that");
 	bad |= refused(kit_preserve_vfio(&kit), -EINVAL, nic,
-		       "not attached to a HWPT that is preserved");
+		       "its HWPT is not preserved");
 	bad |= want(vfio_detach(kit.vfio), 0, "detach");
 	bad |= want(iommufd_destroy(kit.iommufd, hwpt), 0, "destroy");
 	kit_end_session(&kit);

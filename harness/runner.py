@@ -170,8 +170,8 @@ def run_tests(arguments):
         return 0
     session = run_all(programs, chosen, options)
     if not options.name:
-        session.missing()
         session.contract({n for n, s in known.items() if s.long})
+        session.missing()
     report.write_results(os.path.join(LOGS, 'results.json'), session.rows)
     results = [row[1] for row in session.rows]
     print(report.totals(results))

@@ -147,17 +147,14 @@ int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain,
 	if (!domain)
 		return 0;
 	if (group->domain != domain)
-		ret = liveupdate_refuse_dev(
-			dev, -EINVAL,
-			"it is not attached to the page table that is preserved");
+		ret = liveupdate_refuse_dev(dev, -EINVAL,
+					    "its page table is another");
 	else if (!list_is_singular(&group->devices))
-		ret = liveupdate_refuse_dev(
-			dev, -EOPNOTSUPP,
-			"it shares its IOMMU group with other devices");
+		ret = liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					    "it shares its IOMMU group");
 	else if (dev->iommu->require_direct)
-		ret = liveupdate_refuse_dev(
-			dev, -EOPNOTSUPP,
-			"firmware requires a direct mapping for it");
+		ret = liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					    "firmware needs it mapped");
 	else if (group->recovery_cnt)
 		ret = liveupdate_refuse_dev(dev, -EBUSY, "it is being reset");
 	else

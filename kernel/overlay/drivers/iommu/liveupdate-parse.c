@@ -1051,6 +1051,7 @@ static int check_pasid_vtd(const struct iommu_pasid_ser *pasid,
 	const struct iommu_pasid_vtd_ser *vtd = &pasid->vtd;
 	const struct iommu_unit_ser *unit;
 	bool first = !(pasid->pasid >> VTD_PASID_TABLE_LG2);
+	bool in_first = vtd->table_pa == device->vtd.pasid_table_pa;
 	int ret;
 
 	if (!device->vtd.scalable)
@@ -1059,7 +1060,7 @@ static int check_pasid_vtd(const struct iommu_pasid_ser *pasid,
 		return refuse(s, "pasid", "not in the directory", pasid->pasid);
 	if (!pa_sane(vtd->table_pa, 0))
 		return refuse(s, "table_pa", "bad address", vtd->table_pa);
-	if (first != (vtd->table_pa == device->vtd.pasid_table_pa))
+	if (in_first != first)
 		return refuse(s, "table_pa", "not the one of the device",
 			      vtd->table_pa);
 	if (!all_zero(vtd->reserved, sizeof(vtd->reserved)))

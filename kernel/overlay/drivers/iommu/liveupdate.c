@@ -28,9 +28,10 @@
  * The FLB is parsed early, before IOMMU drivers come up. A driver takes
  * the tables of its units over without writing to them. When a kept device is
  * probed, its domain is rebuilt and the group is told that it already is
- * attached to it; the domains of its PASIDs are, too, or it is lost as a whole. The group is owned by a placeholder, so that neither a driver
- * with the DMA API nor another user can get at it. The iommufd that is retrieved
- * claims domain and device. From then on everything is upstream code.
+ * attached to it; the domains of its PASIDs are, too, or it is lost as a whole.
+ * The group is owned by a placeholder, so that neither a driver with the DMA API
+ * nor another user can get at it. The iommufd that is retrieved claims domain and
+ * device. From then on everything is upstream code.
  *
  * Abandon
  *
@@ -331,9 +332,8 @@ int iommu_liveupdate_preserve_domain(struct iommu_domain *domain, u32 *record)
 
 	if (!ops || !(domain->type & __IOMMU_DOMAIN_PAGING) ||
 	    domain->iopf_handler)
-		return liveupdate_refuse(
-			"iommu", -EOPNOTSUPP,
-			"a page table of a kind, or of an IOMMU, that is not kept");
+		return liveupdate_refuse("iommu", -EOPNOTSUPP,
+					 "a page table that is not kept");
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	if (domain->liveupdate)
@@ -543,10 +543,11 @@ static int iommu_pasids_preserve(struct iommu_liveupdate_device *ldev,
 }
 
 /* Both locks and the group's mutex are held. */
-static int iommu_device_preserve_locked(
-	struct device *dev, struct iommu_liveupdate_domain *domain,
-	const struct iommu_liveupdate_ops *ops,
-	const struct iommu_liveupdate_attach *pasids, unsigned int nr)
+static int preserve_device_locked(struct device *dev,
+				  struct iommu_liveupdate_domain *domain,
+				  const struct iommu_liveupdate_ops *ops,
+				  const struct iommu_liveupdate_attach *pasids,
+				  unsigned int nr)
 {
 	struct iommu_liveupdate_device *ldev;
 	struct iommu_liveupdate_unit *unit;
@@ -619,12 +620,14 @@ err_free:
  * Return: 0; -EOPNOTSUPP when the driver cannot keep it or its PASIDs, when another
  * device shares its group, when a PASID is attached that is not in @pasids or
  * when firmware requires a direct mapping; -EINVAL when it is not attached to
- * @domain and as @pasids says, or one of the domains is not preserved; -EBUSY when it already is preserved or is being reset; or an error
- * of liveupdate_device_get(), of the driver or of the allocations.
+ * @domain and as @pasids says, or one of the domains is not preserved; -EBUSY when
+ * it already is preserved or is being reset; or an error of
+ * liveupdate_device_get(), of the driver or of the allocations.
  */
-int iommu_liveupdate_preserve_device(
-	struct device *dev, struct iommu_domain *domain,
-	const struct iommu_liveupdate_attach *pasids, unsigned int nr)
+int iommu_liveupdate_preserve_device(struct device *dev,
+				     struct iommu_domain *domain,
+				     struct iommu_liveupdate_attach *pasids,
+				     unsigned int nr)
 {
 	const struct iommu_liveupdate_ops *ops =
 		iommu_domain_liveupdate_ops(domain);
@@ -651,12 +654,11 @@ int iommu_liveupdate_preserve_device(
 		ret = liveupdate_refuse_dev(dev, -EINVAL,
 					    "its page table is not preserved");
 	else if (dev->iommu->liveupdate)
-		ret = liveupdate_refuse_dev(
-			dev, -EBUSY,
-			"it is preserved already, or not finished since it was retrieved");
+		ret = liveupdate_refuse_dev(dev, -EBUSY,
+					    "it is preserved or not finished");
 	else
-		ret = iommu_device_preserve_locked(dev, domain->liveupdate, ops,
-						   pasids, nr);
+		ret = preserve_device_locked(dev, domain->liveupdate, ops,
+					     pasids, nr);
 	mutex_unlock(&iommu_liveupdate_lock);
 	if (ret)
 		liveupdate_device_put();

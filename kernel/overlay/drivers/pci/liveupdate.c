@@ -435,14 +435,12 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 		return ret;
 	/* Takes the lock of the group, which is not one of those inside ours */
 	if (!pci_lu_alone_in_group(dev))
-		return liveupdate_refuse_dev(
-			&dev->dev, -EOPNOTSUPP,
-			"it shares its IOMMU group with other devices, or has none");
+		return liveupdate_refuse_dev(&dev->dev, -EOPNOTSUPP,
+					     "it shares its IOMMU group");
 	if (strlen(dev->driver->name) >=
 	    sizeof_field(struct pci_dev_ser, driver))
-		return liveupdate_refuse_dev(
-			&dev->dev, -EOPNOTSUPP,
-			"the name of driver %s is too long", dev->driver->name);
+		return liveupdate_refuse_dev(&dev->dev, -EOPNOTSUPP,
+					     "its driver has too long a name");
 
 	guard(mutex)(&pci_lu_mutex);
 	if (!pci_lu_chunks)
@@ -451,9 +449,8 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 		return liveupdate_refuse_dev(&dev->dev, -EBUSY,
 					     "it is kept already");
 	if (pci_lu_changes)
-		return liveupdate_refuse_dev(
-			&dev->dev, -EBUSY,
-			"a device is being unbound, removed or added");
+		return liveupdate_refuse_dev(&dev->dev, -EBUSY,
+					     "a device is added or removed");
 
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos)) {
 		ret = pci_lu_keep(pos, pos == dev ? compat : NULL);

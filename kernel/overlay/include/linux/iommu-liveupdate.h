@@ -133,9 +133,10 @@ bool iommu_liveupdate_ats_supported(struct device *dev);
 /* Old kernel */
 int iommu_liveupdate_preserve_domain(struct iommu_domain *domain, u32 *record);
 void iommu_liveupdate_unpreserve_domain(struct iommu_domain *domain);
-int iommu_liveupdate_preserve_device(
-	struct device *dev, struct iommu_domain *domain,
-	const struct iommu_liveupdate_attach *pasids, unsigned int nr);
+int iommu_liveupdate_preserve_device(struct device *dev,
+				     struct iommu_domain *domain,
+				     struct iommu_liveupdate_attach *pasids,
+				     unsigned int nr);
 void iommu_liveupdate_unpreserve_device(struct device *dev);
 int iommu_liveupdate_freeze_device(struct device *dev);
 

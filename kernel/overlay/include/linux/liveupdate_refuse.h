@@ -22,6 +22,9 @@
 #include <linux/err.h>
 #include <linux/printk.h>
 
+/* Not pr_notice(): the prefix is the object's, not that of the file it is in. */
+#define LIVEUPDATE_REFUSED(what) KERN_NOTICE what ": live update: refused: "
+
 /**
  * liveupdate_refuse - Say what is refused, and why
  * @what: string literal: the part of the kernel that the object belongs to
@@ -30,14 +33,12 @@
  *
  * Return: @err
  */
-#define liveupdate_refuse(what, err, fmt, ...)                                \
-	({                                                                    \
-		int __refused = (err);                                        \
-                                                                              \
-		printk_ratelimited(KERN_NOTICE what                           \
-				   ": live update: refused: " fmt " (%pe)\n", \
-				   ##__VA_ARGS__, ERR_PTR(__refused));        \
-		__refused;                                                    \
+#define liveupdate_refuse(what, err, fmt, ...)                              \
+	({                                                                  \
+		int __refused = (err);                                      \
+		printk_ratelimited(LIVEUPDATE_REFUSED(what) fmt " (%pe)\n", \
+				   ##__VA_ARGS__, ERR_PTR(__refused));      \
+		__refused;                                                  \
 	})
 
 /**
@@ -51,7 +52,6 @@
 #define liveupdate_refuse_dev(dev, err, fmt, ...)                          \
 	({                                                                 \
 		int __refused = (err);                                     \
-                                                                           \
 		dev_notice_ratelimited(dev,                                \
 				       "live update: refused: " fmt        \
 				       " (%pe)\n",                         \

@@ -75,22 +75,18 @@ static struct liveupdate_devices_ser *luo_device_ser;
 static int luo_device_image_error(const struct kimage *image)
 {
 	if (!image->file_mode)
-		return luo_device_refuse(
-			-EOPNOTSUPP,
-			"devices cannot be kept by an image of kexec_load(), use kexec_file_load()");
+		return luo_device_refuse(-EOPNOTSUPP,
+					 "not loaded by kexec_file_load()");
 	if (image->preserve_context)
-		return luo_device_refuse(
-			-EOPNOTSUPP,
-			"devices cannot be kept by kexec with preserve_context");
+		return luo_device_refuse(-EOPNOTSUPP,
+					 "preserve_context with kept devices");
 	if (!image->kho.fdt || !image->kho.scratch)
-		return luo_device_refuse(
-			-EOPNOTSUPP,
-			"devices cannot be kept by an image that does not get the KHO tree");
+		return luo_device_refuse(-EOPNOTSUPP,
+					 "the image does not get the KHO tree");
 	if (!image->can_land)
-		return luo_device_refuse(
-			-ENOEXEC,
-			"devices cannot be kept by an image that does not say that it reads %#x",
-			LIVEUPDATE_LANDING_WORD);
+		return luo_device_refuse(-ENOEXEC,
+					 "the image lacks landing word %#x",
+					 LIVEUPDATE_LANDING_WORD);
 
 	return 0;
 }
@@ -153,10 +149,9 @@ int luo_device_check_memory(phys_addr_t phys, size_t size)
 	phys_addr_t last = phys + size - 1;
 
 	if (!luo_device_memory_lands(phys, size))
-		return liveupdate_refuse(
-			"KHO", -EOPNOTSUPP,
-			"memory %pa-%pa is not in the memory map of the next kernel",
-			&phys, &last);
+		return liveupdate_refuse("KHO", -EOPNOTSUPP,
+					 "next kernel lacks memory %pa-%pa",
+					 &phys, &last);
 	if (kho_scratch_overlap(phys, size))
 		return liveupdate_refuse("KHO", -EINVAL,
 					 "memory %pa-%pa is KHO scratch", &phys,

@@ -8,10 +8,10 @@
  * PASID directory -> PASID table) -> page table. For a unit with kept devices
  * the root table, the context tables that hold a kept device, and the PASID
  * directory of each kept device with those PASID tables that hold a kept entry
- * are preserved through KHO, each page as it is. The page tables are the domains' business (generic_pt). The
- * interrupt remapping table and the page request queue are preserved only as a
- * shield: the hardware points at them until the next kernel has programmed
- * its own.
+ * are preserved through KHO, each page as it is. The page tables are the domains'
+ * business (generic_pt). The interrupt remapping table and the page request queue
+ * are preserved only as a shield: the hardware points at them until the next
+ * kernel has programmed its own.
  *
  * What a device caches
  *
@@ -225,10 +225,9 @@ static int intel_check_rmrr(struct intel_iommu *iommu)
 	int ret = 0;
 
 	if (dev)
-		ret = liveupdate_refuse_dev(
-			dev, -EOPNOTSUPP,
-			"firmware requires a direct mapping for it, and it is behind %s as well",
-			iommu->name);
+		ret = liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					    "firmware needs it mapped; in %s",
+					    iommu->name);
 	put_device(dev);
 	return ret;
 }
@@ -239,9 +238,8 @@ static void intel_warn_rmrr(struct intel_iommu *iommu)
 	struct device *dev = intel_liveupdate_rmrr(iommu, true);
 
 	if (dev)
-		dev_warn(
-			dev,
-			"live update: its DMA to memory of the firmware is blocked during the kexec\n");
+		dev_warn(dev,
+			 "live update: its DMA to memory of firmware stops\n");
 	put_device(dev);
 }
 
@@ -254,10 +252,9 @@ static int intel_preserve_unit(struct iommu_device *iommu_dev,
 
 	/* Register based invalidation cannot be done without a lock. */
 	if (!iommu->qi || iommu->copied_tables || iommu->drhd->ignored)
-		return liveupdate_refuse(
-			"DMAR", -EOPNOTSUPP,
-			"%s has no invalidation queue, or tables of a crashed kernel",
-			iommu->name);
+		return liveupdate_refuse("DMAR", -EOPNOTSUPP,
+					 "%s has no queue, or copied tables",
+					 iommu->name);
 	ret = intel_check_rmrr(iommu);
 	if (ret)
 		return ret;
@@ -332,9 +329,8 @@ static int intel_preserve_domain(struct iommu_domain *iommu_domain,
 		return liveupdate_refuse("DMAR", -EOPNOTSUPP,
 					 "a domain without a page table");
 	if (domain->nested_parent || iommu_domain->dirty_ops)
-		return liveupdate_refuse(
-			"DMAR", -EOPNOTSUPP,
-			"a page table that is a nesting parent or tracks dirty pages");
+		return liveupdate_refuse("DMAR", -EOPNOTSUPP,
+					 "a nesting parent, or tracks dirty");
 
 	if (domain->force_snooping)
 		ser->head.required |= IOMMU_DOMAIN_SER_FORCE_SNOOPING;
@@ -365,9 +361,8 @@ static int intel_device_check(struct device *dev, struct dmar_domain *domain)
 	unsigned int nr_aliases = 0;
 
 	if (!dev_is_pci(dev) || dev_is_real_dma_subdevice(dev))
-		return liveupdate_refuse_dev(
-			dev, -EOPNOTSUPP,
-			"it is not a PCI function of its own");
+		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					     "it is no PCI function itself");
 	pci_for_each_dma_alias(to_pci_dev(dev), count_aliases, &nr_aliases);
 	if (nr_aliases != 1)
 		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
@@ -377,9 +372,8 @@ static int intel_device_check(struct device *dev, struct dmar_domain *domain)
 		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
 					     "its page requests are in use");
 	if (info->domain != domain || !info->domain_attached)
-		return liveupdate_refuse_dev(
-			dev, -EINVAL,
-			"it is not attached to the page table that is preserved");
+		return liveupdate_refuse_dev(dev, -EINVAL,
+					     "attached to another page table");
 	return 0;
 }
 
@@ -407,8 +401,8 @@ static int pasid_table_get(struct intel_liveupdate_unit *lu, const void *entry)
 	unsigned long nr = count ? xa_to_value(count) : 0;
 	int ret;
 
-	ret = xa_err(
-		xa_store(&lu->tables, pfn, xa_mk_value(nr + 1), GFP_KERNEL));
+	count = xa_store(&lu->tables, pfn, xa_mk_value(nr + 1), GFP_KERNEL);
+	ret = xa_err(count);
 	if (ret || nr)
 		return ret;
 	ret = iommu_pages_preserve(table);
@@ -509,7 +503,7 @@ static int intel_stop_pri(struct device_domain_info *info)
 				     &status);
 		if (status & PCI_PRI_STATUS_STOPPED)
 			return 0;
-		msleep(1);
+		usleep_range(1000, 1100);
 	}
 	intel_resume_pri(info);
 	return -EBUSY;
@@ -560,11 +554,11 @@ static int intel_preserve_ctx(struct device_domain_info *info, const u64 *ctx,
 {
 	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
 	unsigned int half = ctx_half(info->iommu, info->bus, info->devfn);
+	void *table = PTR_ALIGN_DOWN((void *)ctx, PAGE_SIZE);
 	int ret;
 
 	if (!lu->ctx_refs[half]) {
-		ret = iommu_pages_preserve(
-			PTR_ALIGN_DOWN((void *)ctx, PAGE_SIZE));
+		ret = iommu_pages_preserve(table);
 		if (ret)
 			return ret;
 		unit->vtd.ctx_kept[half / 64] |= BIT_ULL(half % 64);
@@ -1160,13 +1154,16 @@ static int intel_reserve_did(struct intel_liveupdate_unit *lu, u16 did)
 static int intel_reserve_dids(struct intel_liveupdate_unit *lu,
 			      const struct iommu_device_ser *ser)
 {
+	const u32 last = IOMMU_PASID_SER_LAST;
 	const struct iommu_pasid_ser *pasid;
 	u32 first = 1;
 	int ret;
 
 	ret = intel_reserve_did(lu, ser->vtd.did);
-	while (!ret && (pasid = iommu_liveupdate_incoming_pasid(
-				ser, first, IOMMU_PASID_SER_LAST))) {
+	while (!ret) {
+		pasid = iommu_liveupdate_incoming_pasid(ser, first, last);
+		if (!pasid)
+			break;
 		ret = intel_reserve_did(lu, pasid->vtd.did);
 		first = pasid->pasid + 1;
 	}

@@ -150,45 +150,50 @@ static int lu_check_keepable(struct iommufd_device *idev)
 					     "it has no IOMMU");
 	hwpt_paging = iommufd_lu_device_hwpt(idev);
 	if (!hwpt_paging || !hwpt_paging->lu.preserved)
-		return liveupdate_refuse_dev(
-			idev->dev, -EINVAL,
-			"it is not attached to a HWPT that is preserved");
+		return liveupdate_refuse_dev(idev->dev, -EINVAL,
+					     "its HWPT is not preserved");
 	if (idev->vdev)
 		return liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
 					     "it has a vDEVICE");
 	iommu_group_for_each_dev(igroup->group, &nr, lu_count_device);
 	if (nr != 1)
-		return liveupdate_refuse_dev(
-			idev->dev, -EOPNOTSUPP,
-			"it shares its IOMMU group with other devices");
+		return liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
+					     "it shares its IOMMU group");
 	return 0;
 }
 
-/*
- * Is every PASID to be kept, on a HWPT that is? The group has one device, so all
- * that is attached to it belongs to the device.
- */
+/* Is @pasid to be kept, on a HWPT that is? */
+static int lu_check_pasid(struct iommufd_device *idev, unsigned long pasid,
+			  struct iommufd_attach *attach)
+{
+	struct iommufd_hw_pagetable *hwpt = attach->hwpt;
+
+	if (!xa_get_mark(&attach->device_array, idev->obj.id, LU_KEEP))
+		return liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
+					     "PASID %lu is attached and UNSET",
+					     pasid);
+	if (!hwpt_is_paging(hwpt) || !to_hwpt_paging(hwpt)->lu.preserved)
+		return liveupdate_refuse_dev(idev->dev, -EINVAL,
+					     "PASID %lu: HWPT %u is not kept",
+					     pasid, hwpt->obj.id);
+	return 0;
+}
+
+/* The group has one device, so all that is attached to it belongs to the device. */
 static int lu_check_pasids(struct iommufd_device *idev, unsigned int *nr)
 {
 	struct iommufd_attach *attach;
 	unsigned long pasid = IOMMU_NO_PASID;
+	int rc;
 
 	lockdep_assert_held(&idev->igroup->lock);
 
 	*nr = 0;
 	while ((attach = xa_find_after(&idev->igroup->pasid_attach, &pasid,
 				       UINT_MAX, XA_PRESENT))) {
-		if (!xa_get_mark(&attach->device_array, idev->obj.id, LU_KEEP))
-			return liveupdate_refuse_dev(
-				idev->dev, -EOPNOTSUPP,
-				"PASID %lu is attached and not to be kept",
-				pasid);
-		if (!hwpt_is_paging(attach->hwpt) ||
-		    !to_hwpt_paging(attach->hwpt)->lu.preserved)
-			return liveupdate_refuse_dev(
-				idev->dev, -EINVAL,
-				"PASID %lu is attached to HWPT %u, which is not preserved",
-				pasid, attach->hwpt->obj.id);
+		rc = lu_check_pasid(idev, pasid, attach);
+		if (rc)
+			return rc;
 		++*nr;
 	}
 	return 0;
@@ -263,6 +268,7 @@ static int lu_preserve_attached(struct iommufd_device *idev,
 				const struct iommufd_lu_attach *attached,
 				unsigned int nr)
 {
+	struct iommu_domain *domain = attached->hwpt_paging->common.domain;
 	struct iommu_liveupdate_attach *pasids;
 	unsigned int i;
 	int rc;
@@ -274,8 +280,7 @@ static int lu_preserve_attached(struct iommufd_device *idev,
 		pasids[i].pasid = attached[1 + i].ser->pasid;
 		pasids[i].domain = attached[1 + i].hwpt_paging->common.domain;
 	}
-	rc = iommu_liveupdate_preserve_device(
-		idev->dev, attached->hwpt_paging->common.domain, pasids, nr);
+	rc = iommu_liveupdate_preserve_device(idev->dev, domain, pasids, nr);
 	kfree(pasids);
 	return rc;
 }
@@ -343,10 +348,9 @@ int iommufd_device_preserve(struct liveupdate_session *session,
 
 	rc = liveupdate_get_token_outgoing(session, ictx->file, iommufd_token);
 	if (rc)
-		return liveupdate_refuse_dev(
-			idev->dev, rc,
-			"its iommufd was not preserved in session %s",
-			liveupdate_session_name(session));
+		return liveupdate_refuse_dev(idev->dev, rc,
+					     "its iommufd is not in session %s",
+					     liveupdate_session_name(session));
 	mutex_lock(&ictx->lu.lock);
 	mutex_lock(&idev->igroup->lock);
 	rc = lu_preserve_device(idev);

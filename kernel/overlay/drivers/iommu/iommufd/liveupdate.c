@@ -119,10 +119,9 @@ static int lu_check_device(struct iommufd_device *idev)
 	xa_for_each(&idev->igroup->pasid_attach, pasid, attach) {
 		if (!rc && (!hwpt_is_paging(attach->hwpt) ||
 			    !to_hwpt_paging(attach->hwpt)->lu.marked))
-			rc = liveupdate_refuse_dev(
-				idev->dev, -EOPNOTSUPP,
-				"it is attached to HWPT %u, which is not marked",
-				attach->hwpt->obj.id);
+			rc = liveupdate_refuse_dev(idev->dev, -EOPNOTSUPP,
+						   "HWPT %u is not marked",
+						   attach->hwpt->obj.id);
 	}
 	mutex_unlock(&idev->igroup->lock);
 	return rc;
@@ -239,17 +238,17 @@ static int lu_make_immutable(struct io_pagetable *iopt)
 	for (area = iopt_area_iter_first(iopt, 0, ULONG_MAX); area && !rc;
 	     area = iopt_area_iter_next(area, 0, ULONG_MAX)) {
 		if (!area->pages || area->num_locks)
-			rc = lu_refuse(
-				-EBUSY,
-				"IOVA %#lx-%#lx of IOAS %u is being mapped or is locked",
-				iopt_area_iova(area), iopt_area_last_iova(area),
-				lu_ioas_id(iopt));
+			rc = lu_refuse(-EBUSY,
+				       "IOVA %#lx-%#lx of IOAS %u is busy",
+				       iopt_area_iova(area),
+				       iopt_area_last_iova(area),
+				       lu_ioas_id(iopt));
 		else if (area->pages->type != IOPT_ADDRESS_FILE)
-			rc = lu_refuse(
-				-EOPNOTSUPP,
-				"IOVA %#lx-%#lx of IOAS %u is not backed by a memfd",
-				iopt_area_iova(area), iopt_area_last_iova(area),
-				lu_ioas_id(iopt));
+			rc = lu_refuse(-EOPNOTSUPP,
+				       "no memfd at IOVA %#lx-%#lx, IOAS %u",
+				       iopt_area_iova(area),
+				       iopt_area_last_iova(area),
+				       lu_ioas_id(iopt));
 	}
 	if (!rc)
 		iopt->lu.immutable = true;
@@ -393,9 +392,8 @@ static int lu_fill_memfd(struct lu_fill *f, struct file *file, u32 *pos)
 	}
 	rc = liveupdate_get_token_outgoing(f->session, file, &token);
 	if (rc)
-		return lu_refuse(
-			rc, "%pD is mapped and was not preserved in session %s",
-			file, liveupdate_session_name(f->session));
+		return lu_refuse(rc, "%pD is mapped and not in session %s",
+				 file, liveupdate_session_name(f->session));
 	rc = memfd_luo_hold_dma(f->session, file);
 	if (rc)
 		return rc;
@@ -685,9 +683,7 @@ static int lu_preserve(struct iommufd_ctx *ictx,
 	lockdep_assert_held(&ictx->lu.lock);
 
 	if (ictx->lu.ser || ictx->lu.incoming)
-		return lu_refuse(
-			-EBUSY,
-			"it is preserved already, or not finished since it was retrieved");
+		return lu_refuse(-EBUSY, "it is preserved or not finished");
 	if (ictx->no_iommu_mode || lu_is_vfio_container(ictx->file))
 		return lu_refuse(-EOPNOTSUPP, "it is used as a VFIO container");
 	rc = lu_check_objects(ictx);
@@ -764,10 +760,9 @@ static int iommufd_lu_freeze(struct liveupdate_file_op_args *args)
 	mutex_lock(&ictx->lu.lock);
 	while (!rc && (obj = lu_next(ictx, obj)))
 		if (lu_would_be_lost(obj))
-			rc = lu_refuse(
-				-EBUSY,
-				"object %u came into use and would be lost",
-				obj->id);
+			rc = lu_refuse(-EBUSY,
+				       "object %u came into use, not kept",
+				       obj->id);
 	if (rc)
 		iommufd_put_object(ictx, obj);
 	mutex_unlock(&ictx->lu.lock);

@@ -246,9 +246,8 @@ static int vfio_pci_lu_check(struct vfio_pci_core_device *vdev)
 		return liveupdate_refuse_dev(device->dev, -EBUSY,
 					     "its user put it to low power");
 	if (!list_empty(&vdev->dmabufs))
-		return liveupdate_refuse_dev(
-			device->dev, -EBUSY,
-			"a dma-buf of its BARs was exported");
+		return liveupdate_refuse_dev(device->dev, -EBUSY,
+					     "a dma-buf of it was exported");
 	return 0;
 }
 
@@ -293,9 +292,8 @@ static int vfio_pci_lu_preserve(struct liveupdate_file_op_args *args)
 
 	vdev = to_vdev(vfio_liveupdate_device(args->file, &bound));
 	if (!bound)
-		return liveupdate_refuse_dev(
-			vdev->vdev.dev, -EINVAL,
-			"its file is not bound to an iommufd");
+		return liveupdate_refuse_dev(vdev->vdev.dev, -EINVAL,
+					     "not bound to an iommufd");
 
 	lu = kzalloc_obj(*lu);
 	if (!lu)
