@@ -1049,6 +1049,7 @@ bool pci_liveupdate_skip_bridge(struct pci_bus *bus, struct pci_dev *dev)
 	return true;
 }
 
+#ifdef CONFIG_PCI_ATS
 /**
  * pci_liveupdate_inherit_ats - Leave ATS on where it was found on
  * @dev: A function whose IOMMU driver is about to prepare ATS, with it off
@@ -1074,6 +1075,7 @@ int pci_liveupdate_inherit_ats(struct pci_dev *dev, int ps)
 	dev->ats_enabled = 1;
 	return 0;
 }
+#endif
 
 /**
  * pci_liveupdate_inherit_ari - Inherit ARI forwarding of the bridge above
