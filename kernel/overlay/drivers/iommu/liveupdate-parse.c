@@ -33,10 +33,12 @@
  *    owner believes. A PASID is good only if its device is.
  *
  * Cost: a unit or domain is compared with each record of a lower slot once, a
- * device three times (itself, its unit and its domain) and once more for each of
- * its PASIDs, each comparison ending at the first field that differs. All n
- * records take n^2 such comparisons: nothing for hundreds of records, and bounded
- * by IOMMU_SER_MAX_CHUNKS for hostile ones.
+ * device three times (itself, its unit and its domain) and twice more for each of
+ * its PASIDs, each comparison ending at the first field that differs. A PASID asks
+ * for all PASIDs of its device, too; that answer is remembered for one device,
+ * because the records of one mostly come together. All n records take n^2 such
+ * comparisons then: nothing for hundreds of records. Where they do not come
+ * together it is n^3, which IOMMU_SER_MAX_CHUNKS bounds.
  *
  * What the hardware does with the tables is not known here. The driver compares
  * the records with it afterwards.
@@ -283,6 +285,7 @@ int iommu_liveupdate_parse_root(const struct iommu_parse_mem *mem, u64 root_pa,
 	int ret;
 
 	memset(p, 0, sizeof(*p));
+	p->pasids_slot = IOMMU_PARSE_NO_SLOT;
 	p->mem = *mem;
 	p->root_pa = root_pa;
 	if (!pa_sane(root_pa, 0))
@@ -1148,8 +1151,8 @@ static bool needed_good(struct iommu_parse *p, u32 slot)
 }
 
 /* Are those PASIDs there that the device counts, and no other ones? */
-static bool has_all_pasids(struct iommu_parse *p, u32 slot,
-			   const struct iommu_device_ser *device)
+static bool count_pasids(struct iommu_parse *p, u32 slot,
+			 const struct iommu_device_ser *device)
 {
 	const struct iommu_pasid_ser *pasid;
 	u32 i, found = 0;
@@ -1163,6 +1166,17 @@ static bool has_all_pasids(struct iommu_parse *p, u32 slot,
 		found++;
 	}
 	return found == device->nr_pasids;
+}
+
+/* The records do not change, so one answer is good for all who ask. */
+static bool has_all_pasids(struct iommu_parse *p, u32 slot,
+			   const struct iommu_device_ser *device)
+{
+	if (p->pasids_slot != slot) {
+		p->pasids_good = count_pasids(p, slot, device);
+		p->pasids_slot = slot;
+	}
+	return p->pasids_good;
 }
 
 /* All that a device, which is good alone, cannot be used without */

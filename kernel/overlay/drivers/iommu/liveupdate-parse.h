@@ -58,6 +58,8 @@ struct iommu_parse_error {
  * @reason: @error as text, see iommu_parse_reason()
  * @chunk: private, the chunk that was used last
  * @chunk_index: private, its position
+ * @pasids_slot: private, the device that was asked about last for all its PASIDs
+ * @pasids_good: private, the answer
  */
 struct iommu_parse {
 	struct iommu_parse_mem mem;
@@ -68,6 +70,8 @@ struct iommu_parse {
 	char reason[80];
 	const struct iommu_chunk_ser *chunk;
 	u32 chunk_index;
+	u32 pasids_slot;
+	bool pasids_good;
 };
 
 int iommu_liveupdate_parse_root(const struct iommu_parse_mem *mem, u64 root_pa,
