@@ -81,6 +81,8 @@ void iommufd_lu_read(struct iommufd_lu_incoming *in);
 void iommufd_lu_read_free(struct iommufd_lu_incoming *in);
 u32 iommufd_lu_find_ioas(const struct iommufd_lu_incoming *in, u32 id);
 u32 iommufd_lu_find_hwpt(const struct iommufd_lu_incoming *in, u32 id);
+u32 iommufd_lu_count_entries(const struct iommufd_lu_incoming *in,
+			     const struct iommufd_device_ser *d);
 
 /* liveupdate-device.c */
 struct iommufd_hwpt_paging *iommufd_lu_device_hwpt(struct iommufd_device *idev);

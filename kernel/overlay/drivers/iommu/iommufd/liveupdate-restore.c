@@ -1022,14 +1022,11 @@ static int lu_get_attachments(struct iommufd_ctx *ictx,
 			      struct iommufd_device_ser *ser,
 			      struct lu_attachments *a)
 {
-	struct iommufd_lu_incoming *in = ictx->lu.incoming;
-	unsigned int i, nr = 1;
+	unsigned int i, nr;
 
 	lockdep_assert_held(&ictx->lu.lock);
 
-	while (&ser[nr] < &in->devices[in->nr_devices] &&
-	       ser[nr].dev_id == ser->dev_id)
-		nr++;
+	nr = iommufd_lu_count_entries(ictx->lu.incoming, ser);
 	*a = (struct lu_attachments){ .ser = ser };
 	a->hwpts = kcalloc(nr, sizeof(*a->hwpts), GFP_KERNEL);
 	a->claim.pasids = kcalloc(nr, sizeof(*a->claim.pasids), GFP_KERNEL);

@@ -583,12 +583,20 @@ static int lu_device_cmp(const void *a, const void *b)
 	return 0;
 }
 
-/* How many entries @d and those after it have of the same device */
-static u32 lu_device_entries(const struct iommufd_device_ser *d, u32 max)
+/**
+ * iommufd_lu_count_entries - Count the entries of a device
+ * @in: the records, whose devices are sorted
+ * @d: its first entry
+ *
+ * Return: how many entries @d and those after it have of that device
+ */
+u32 iommufd_lu_count_entries(const struct iommufd_lu_incoming *in,
+			     const struct iommufd_device_ser *d)
 {
+	const struct iommufd_device_ser *end = in->devices + in->nr_devices;
 	u32 n = 1;
 
-	while (n < max && d[n].dev_id == d->dev_id)
+	while (d + n < end && d[n].dev_id == d->dev_id)
 		n++;
 	return n;
 }
@@ -612,7 +620,7 @@ static void lu_sort_devices(struct iommufd_lu_incoming *in)
 
 	sort(d, in->nr_devices, sizeof(*d), lu_device_cmp, NULL);
 	for (i = 0; i < in->nr_devices; i += n) {
-		n = lu_device_entries(d + i, in->nr_devices - i);
+		n = iommufd_lu_count_entries(in, d + i);
 		if (!lu_device_whole(d + i, n)) {
 			pr_warn("iommufd: records of device %u do not fit\n",
 				d[i].dev_id);
