@@ -392,11 +392,10 @@ static unsigned int count_pasid_entries(struct pasid_table *table)
 	return nr;
 }
 
-/* Preserve the PASID table that @entry is in, once for all entries in it. */
-static int pasid_table_get(struct intel_liveupdate_unit *lu, const void *entry)
+/* Preserve a PASID table, once for all kept entries in it. */
+static int pasid_table_get(struct intel_liveupdate_unit *lu, u64 table_pa)
 {
-	void *table = PTR_ALIGN_DOWN((void *)entry, PAGE_SIZE);
-	unsigned long pfn = virt_to_phys(table) >> PAGE_SHIFT;
+	unsigned long pfn = table_pa >> PAGE_SHIFT;
 	void *count = xa_load(&lu->tables, pfn);
 	unsigned long nr = count ? xa_to_value(count) : 0;
 	int ret;
@@ -405,7 +404,7 @@ static int pasid_table_get(struct intel_liveupdate_unit *lu, const void *entry)
 	ret = xa_err(count);
 	if (ret || nr)
 		return ret;
-	ret = iommu_pages_preserve(table);
+	ret = iommu_pages_preserve(phys_to_virt(table_pa));
 	if (ret)
 		xa_erase(&lu->tables, pfn);
 	return ret;
@@ -445,7 +444,7 @@ static int intel_preserve_pasid_table(struct device_domain_info *info,
 	ret = iommu_pages_preserve(table->table);
 	if (ret)
 		return ret;
-	ret = pasid_table_get(lu, entries);
+	ret = pasid_table_get(lu, virt_to_phys(entries));
 	if (ret) {
 		iommu_pages_unpreserve(table->table);
 		return ret;
@@ -656,6 +655,7 @@ static int intel_preserve_pasid(struct device *dev, u32 pasid,
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
 	struct intel_liveupdate_unit *lu = info->iommu->liveupdate;
+	u64 table_pa;
 	u64 *entry;
 	int ret;
 
@@ -666,7 +666,8 @@ static int intel_preserve_pasid(struct device *dev, u32 pasid,
 	    pasid_did(entry) != domain_id_iommu(domain, info->iommu))
 		return -EINVAL;
 
-	ret = pasid_table_get(lu, entry);
+	table_pa = virt_to_phys(PTR_ALIGN_DOWN(entry, PAGE_SIZE));
+	ret = pasid_table_get(lu, table_pa);
 	if (ret)
 		return ret;
 	if (info->ats_enabled) {
@@ -677,11 +678,11 @@ static int intel_preserve_pasid(struct device *dev, u32 pasid,
 	}
 	memcpy(ser->vtd.entry, entry, sizeof(ser->vtd.entry));
 	ser->vtd.did = pasid_did(entry);
-	ser->vtd.table_pa = virt_to_phys(PTR_ALIGN_DOWN(entry, PAGE_SIZE));
+	ser->vtd.table_pa = table_pa;
 	return 0;
 
 err_table:
-	pasid_table_put(lu, virt_to_phys(entry));
+	pasid_table_put(lu, table_pa);
 	return ret;
 }
 
@@ -696,32 +697,32 @@ static void intel_unpreserve_pasid(struct device *dev,
 	pasid_table_put(lu, ser->vtd.table_pa);
 }
 
+static bool pasid_differs(const u64 *ctx, u32 pasid, const void *want)
+{
+	const u64 *entry = ctx_pasid(ctx, pasid);
+
+	return !entry || memcmp(entry, want, sizeof(struct pasid_entry));
+}
+
 static bool entry_differs(struct intel_iommu *iommu,
 			  const struct iommu_device_ser *ser)
 {
 	const u64 *ctx =
 		ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
-	const u64 *pasid0;
 
 	if (!ctx || memcmp(ctx, ser->vtd.ctx, ctx_words(iommu) * sizeof(*ctx)))
 		return true;
-	if (!ser->vtd.scalable)
-		return false;
-	pasid0 = ctx_pasid(ctx, IOMMU_NO_PASID);
-	return !pasid0 ||
-	       memcmp(pasid0, ser->vtd.pasid0, sizeof(ser->vtd.pasid0));
+	return ser->vtd.scalable &&
+	       pasid_differs(ctx, IOMMU_NO_PASID, ser->vtd.pasid0);
 }
 
 static bool pasid_entry_differs(struct device_domain_info *info,
 				const struct iommu_pasid_ser *ser)
 {
 	const u64 *ctx = ctx_entry(info->iommu, info->bus, info->devfn);
-	const u64 *entry;
 
-	if (!ctx || !(ctx[0] & 1))
-		return true;
-	entry = ctx_pasid(ctx, ser->pasid);
-	return !entry || memcmp(entry, ser->vtd.entry, sizeof(ser->vtd.entry));
+	return !ctx || !(ctx[0] & 1) ||
+	       pasid_differs(ctx, ser->pasid, ser->vtd.entry);
 }
 
 static int intel_freeze_device(struct device *dev,
@@ -1391,7 +1392,7 @@ bool intel_liveupdate_probe_finalize(struct device *dev)
 		return false;
 	}
 
-	intel_inherit_pasid(dev_iommu_priv_get(dev));
+	intel_inherit_pasid(info);
 	return true;
 }
 
