@@ -120,48 +120,50 @@ iommu_group_check_pasids(struct iommu_group *group, struct device *dev,
 }
 
 /**
- * iommu_group_liveupdate_lock - Check that a device can be kept, lock its group
- * @dev: the device
- * @domain: the domain it must be attached to without a PASID; NULL to undo,
- *	which checks nothing and cannot fail
+ * iommu_group_liveupdate_check - Check that a device can be kept
+ * @dev: the device, which has a group and an IOMMU
+ * @domain: the domain it must be attached to without a PASID
  * @pasids: the PASIDs that must be attached, and to what, by PASID
  * @nr: how many
  *
- * Context: Process context. On success group->mutex is held.
- * Return: 0; -ENODEV without a group; -EINVAL when the device or a PASID is not
- * attached as given; -EOPNOTSUPP when another device shares the group, when
- * another PASID is attached or when firmware requires a direct mapping; -EBUSY
- * when the device is being reset.
+ * Context: Process context, group->mutex held.
+ * Return: 0; -EINVAL when the device or a PASID is not attached as given;
+ * -EOPNOTSUPP when another device shares the group, when another PASID is
+ * attached or when firmware requires a direct mapping; -EBUSY when the device is
+ * being reset.
  */
-int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain,
-				const struct iommu_liveupdate_attach *pasids,
-				unsigned int nr)
+int iommu_group_liveupdate_check(struct device *dev,
+				 struct iommu_domain *domain,
+				 const struct iommu_liveupdate_attach *pasids,
+				 unsigned int nr)
 {
 	struct iommu_group *group = dev->iommu_group;
-	int ret = 0;
 
-	if (!group || !dev->iommu || !dev->iommu->iommu_dev)
-		return -ENODEV;
+	lockdep_assert_held(&group->mutex);
 
-	mutex_lock(&group->mutex);
-	if (!domain)
-		return 0;
 	if (group->domain != domain)
-		ret = liveupdate_refuse_dev(dev, -EINVAL,
-					    "its page table is another");
-	else if (!list_is_singular(&group->devices))
-		ret = liveupdate_refuse_dev(dev, -EOPNOTSUPP,
-					    "it shares its IOMMU group");
-	else if (dev->iommu->require_direct)
-		ret = liveupdate_refuse_dev(dev, -EOPNOTSUPP,
-					    "firmware needs it mapped");
-	else if (group->recovery_cnt)
-		ret = liveupdate_refuse_dev(dev, -EBUSY, "it is being reset");
-	else
-		ret = iommu_group_check_pasids(group, dev, pasids, nr);
-	if (ret)
-		mutex_unlock(&group->mutex);
-	return ret;
+		return liveupdate_refuse_dev(dev, -EINVAL,
+					     "its page table is another");
+	if (!list_is_singular(&group->devices))
+		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					     "it shares its IOMMU group");
+	if (dev->iommu->require_direct)
+		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
+					     "firmware needs it mapped");
+	if (group->recovery_cnt)
+		return liveupdate_refuse_dev(dev, -EBUSY, "it is being reset");
+	return iommu_group_check_pasids(group, dev, pasids, nr);
+}
+
+/**
+ * iommu_group_liveupdate_lock - Lock the group of a device
+ * @dev: the device, which has a group
+ *
+ * Context: Process context, takes group->mutex.
+ */
+void iommu_group_liveupdate_lock(struct device *dev)
+{
+	mutex_lock(&dev->iommu_group->mutex);
 }
 
 /**

@@ -46,7 +46,6 @@ struct iommu_liveupdate_domain {
 /**
  * struct iommu_liveupdate_pasid - One PASID record
  * @list: new kernel: among those without a device, until it is found
- * @slot: number of the record
  * @ser: the record
  * @domain: the domain that the PASID is attached to
  * @attached: new kernel: the driver's books have it
@@ -54,7 +53,6 @@ struct iommu_liveupdate_domain {
  */
 struct iommu_liveupdate_pasid {
 	struct list_head list;
-	u32 slot;
 	struct iommu_pasid_ser *ser;
 	struct iommu_liveupdate_domain *domain;
 	bool attached;
@@ -125,9 +123,11 @@ bool iommu_liveupdate_pasid_claimed(struct device *dev, u32 pasid,
 				    struct iommu_domain *domain);
 
 /* In iommu.c, for liveupdate.c: see liveupdate-group.h */
-int iommu_group_liveupdate_lock(struct device *dev, struct iommu_domain *domain,
-				const struct iommu_liveupdate_attach *pasids,
-				unsigned int nr);
+int iommu_group_liveupdate_check(struct device *dev,
+				 struct iommu_domain *domain,
+				 const struct iommu_liveupdate_attach *pasids,
+				 unsigned int nr);
+void iommu_group_liveupdate_lock(struct device *dev);
 void iommu_group_liveupdate_unlock(struct device *dev);
 int iommu_group_liveupdate_claim(struct device *dev, void *owner,
 				 struct iommu_domain *domain);

@@ -7,8 +7,8 @@
  *
  * The File-Lifecycle-Bound object (FLB) "iommu-v1" of the Live Update
  * Orchestrator: a root and a chain of chunks with one record for each kept
- * unit, domain, device and PASID, as described in include/linux/kho/abi/iommu.h. This
- * file owns the records, their heads and the references between them. What a
+ * unit, domain, device and PASID, as described in include/linux/kho/abi/iommu.h.
+ * This file owns the records, their heads and the references between them. What a
  * record says about hardware is written and read by the IOMMU driver, through
  * struct iommu_liveupdate_ops. The users are iommufd, which preserves and claims
  * domains and devices, and the core's own group code.
@@ -471,6 +471,7 @@ static int iommu_pasid_preserve(struct iommu_liveupdate_device *ldev,
 	struct iommu_liveupdate_domain *domain = attach->domain->liveupdate;
 	const struct iommu_liveupdate_ops *ops = ldev->ops;
 	struct iommu_liveupdate_pasid *lp;
+	u32 slot;
 	int ret;
 
 	if (!domain || iommu_domain_liveupdate_ops(attach->domain) != ops)
@@ -482,8 +483,8 @@ static int iommu_pasid_preserve(struct iommu_liveupdate_device *ldev,
 	ret = xa_insert(&ldev->pasids, attach->pasid, lp, GFP_KERNEL);
 	if (ret)
 		goto err_free;
-	lp->ser =
-		iommu_record_alloc(IOMMU_RECORD_PASID, ops->driver, &lp->slot);
+	/* No record names a PASID, so its own number is of no use */
+	lp->ser = iommu_record_alloc(IOMMU_RECORD_PASID, ops->driver, &slot);
 	if (IS_ERR(lp->ser)) {
 		ret = PTR_ERR(lp->ser);
 		goto err_erase;
@@ -640,10 +641,14 @@ int iommu_liveupdate_preserve_device(struct device *dev,
 		return liveupdate_refuse_dev(dev, -EOPNOTSUPP,
 					     "its IOMMU keeps no PASIDs");
 
+	if (!dev->iommu_group || !dev->iommu || !dev->iommu->iommu_dev)
+		return -ENODEV;
+
 	guard(mutex)(&iommu_liveupdate_op_lock);
-	ret = iommu_group_liveupdate_lock(dev, domain, pasids, nr);
+	iommu_group_liveupdate_lock(dev);
+	ret = iommu_group_liveupdate_check(dev, domain, pasids, nr);
 	if (ret)
-		return ret;
+		goto out_unlock;
 
 	ret = liveupdate_device_get();
 	if (ret)
@@ -682,7 +687,7 @@ void iommu_liveupdate_unpreserve_device(struct device *dev)
 	guard(mutex)(&iommu_liveupdate_op_lock);
 	if (WARN_ON(!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_PRESERVED))
 		return;
-	iommu_group_liveupdate_lock(dev, NULL, NULL, 0);
+	iommu_group_liveupdate_lock(dev);
 
 	mutex_lock(&iommu_liveupdate_lock);
 	list_for_each_entry(unit, &outgoing.units, list)
@@ -801,7 +806,6 @@ static int iommu_incoming_add(u32 slot, struct iommu_record_ser *rec)
 		pasid = kzalloc_obj(*pasid);
 		if (!pasid)
 			return -ENOMEM;
-		pasid->slot = slot;
 		pasid->ser = (void *)rec;
 		list_add_tail(&pasid->list, &incoming.pasids);
 		return 0;
@@ -1357,11 +1361,10 @@ int iommu_liveupdate_claim_device(struct device *dev, void *owner,
 				  const struct iommu_liveupdate_attach *pasids,
 				  unsigned int nr)
 {
+	struct iommu_liveupdate_device *ldev;
 	struct iommu_liveupdate_pasid *lp;
 	unsigned long pasid;
 	unsigned int i;
-
-	struct iommu_liveupdate_device *ldev;
 	int ret;
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
@@ -1459,7 +1462,7 @@ static void iommu_device_abandon(struct iommu_liveupdate_device *ldev)
 
 	if (dev_is_pci(ldev->dev))
 		pci_liveupdate_stop(to_pci_dev(ldev->dev));
-	iommu_group_liveupdate_lock(ldev->dev, NULL, NULL, 0);
+	iommu_group_liveupdate_lock(ldev->dev);
 	scoped_guard(mutex, &iommu_liveupdate_lock)
 		iommu_pasids_block(ldev, ldev->dev);
 	iommu_group_liveupdate_unlock(ldev->dev);
@@ -1572,7 +1575,7 @@ void iommu_liveupdate_finish_device(struct device *dev)
 	if (!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_CLAIMED)
 		return;
 	if (ldev->ops->finish_device) {
-		iommu_group_liveupdate_lock(dev, NULL, NULL, 0);
+		iommu_group_liveupdate_lock(dev);
 		ldev->ops->finish_device(dev, ldev->ser);
 		iommu_group_liveupdate_unlock(dev);
 	}
