@@ -110,6 +110,7 @@ int test_dma(unsigned int stage);
 int test_frozen(unsigned int stage);
 int test_iommufd_basic(unsigned int stage);
 int test_memfd(unsigned int stage);
+int test_mock(unsigned int stage);
 int test_pasid(unsigned int stage);
 int test_plain_kexec(unsigned int stage);
 int test_plain_poweroff(unsigned int stage);

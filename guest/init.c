@@ -21,6 +21,7 @@ static const struct test tests[] = {
 	{ "frozen", test_frozen },
 	{ "iommufd-basic", test_iommufd_basic },
 	{ "memfd", test_memfd },
+	{ "mock", test_mock },
 	{ "pasid", test_pasid },
 	{ "plain-kexec", test_plain_kexec },
 	{ "plain-poweroff", test_plain_poweroff },

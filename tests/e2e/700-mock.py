@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""iommufd's mock IOMMU as a client of the live update: no device, no VT-d, a debug kernel."""
+from harness.scenario import Scenario
+
+JUDGES = ('verdict', 'console', 'handover')
+MOCK = {'test': 'mock', 'topology': 'none', 'iommu': 'none', 'memory': '2G', 'timeout': 400,
+        'kernels': ('debug', 'debug'), 'judges': JUDGES}
+
+SCENARIOS = [
+    Scenario(name='mock-kexec', options={'first': 'devices'}, **MOCK,
+             summary='mock devices over a kexec: same ids, same page tables, all goes on'),
+]
