@@ -3,7 +3,7 @@
 
 # Kernels `make kernel` builds; scripts/kernel-build lists the names it knows.
 KERNELS ?= old new
-TEST_KERNELS = old new debug
+TEST_KERNELS = old new break debug
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help

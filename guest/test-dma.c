@@ -10,6 +10,7 @@
  * device beside it that is not kept.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "dma.h"
 #include "frozen.h"
 #include "guest.h"
+#include "kit.h"
 
 static struct dma ctx;
 
@@ -173,6 +175,20 @@ static int frames_after_finish(void *p)
 	return rc ? rc : dma_ring_is_consistent(d);
 }
 
+/* The card may write to all of it until the session is finished. */
+static int is_held(void *p)
+{
+	struct dma *d = p;
+	int bad = 0;
+
+	bad |= want(ftruncate(d->memfd, MEM_LEN / 2) ? -errno : 0, -EPERM,
+		    "shorten the memfd");
+	bad |= want(fallocate(d->memfd, FALLOC_FL_PUNCH_HOLE |
+			      FALLOC_FL_KEEP_SIZE, OFF_RX_BUF, MIB) ?
+		    -errno : 0, -EPERM, "punch a hole");
+	return bad;
+}
+
 /* The old kernel's processes, see hammer.c. */
 static bool was_hammered(void *p)
 {
@@ -210,6 +226,7 @@ static const struct step new_kernel[] = {
 	STEP("the files are retrieved", dma_get_files),
 	STEP("memory is intact", dma_memory_is_intact),
 	SYNC("retrieved"),
+	CHECK_WHEN("memory is held", is_held, dma_keeps),
 	CHECK_WHEN("vfio-pci has come and bound itself", dma_bound_by_itself,
 		   on_request),
 	CHECK_WHEN("the objects are the same", same_objects, dma_keeps),

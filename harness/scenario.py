@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness import cfgwrites, console, frames, initramfs, judges, machine, trace
 from harness import report, walker
@@ -16,7 +16,7 @@ from harness.verdict import Verdict
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, 'build')
-KERNELS = ('old', 'new', 'debug', 'alt', 'base')
+KERNELS = ('old', 'new', 'break', 'debug', 'alt', 'base')
 UNBUILT = ('build/alt is missing; to un-skip, make kernel KERNELS=alt, which wants the package '
            'clang-19')
 PASS, FAIL, SKIP = 0, 1, 77
@@ -61,6 +61,16 @@ class Scenario:
     def spoken(self):
         """Return the number of stages that speak on the verdict port."""
         return self.stages or len(self.kernels)
+
+
+def broken(scenario, what, must_fail, kernels=('break', 'new'), **more):
+    """Return the control of a scenario: safety hooks are off, in the kernel that can do that."""
+    name = what.split(',', maxsplit=1)[0]
+    words = [scenario.append] if scenario.append else []
+    return replace(scenario, **{
+        'name': f'negative-break-{name}', 'kernels': kernels, 'must_fail': must_fail,
+        'append': ' '.join([*words, f'liveupdate_break={what}']),
+        'summary': f'control: the {name} hook is off, which must be noticed', **more})
 
 
 def load(folder=None):

@@ -113,6 +113,12 @@ def unreadable_faults(events):
             if e.name == 'vtd_dmar_fault' and not FAULT.search(e.text)]
 
 
+def queue_off(events):
+    """Return when queued invalidation went off for the last time, or None."""
+    return next((e.time for e in reversed(events)
+                 if e.name == 'vtd_inv_qi_enable' and e.text.endswith('0')), None)
+
+
 def invalidation_order(events, scalable):
     """Check the old kernel's last invalidations; events from the jump to the new kernel.
 

@@ -8,8 +8,9 @@ translation off or bypassed, the canary would change.
 import threading
 import time
 
+from harness import trace
 from harness.ports import PortError
-from harness.scenario import FRAME_JUDGES, Scenario
+from harness.scenario import FRAME_JUDGES, Scenario, broken
 
 BDF = '00:06.0'
 TRIGGER, IOVA_LOW, IOVA_HIGH, LENGTH, RESULT, ARM, GPA_LOW, GPA_HIGH = (
@@ -96,8 +97,11 @@ def check(run):
     run.figures['unkept_blocked'] = len(blocked) - len(through)
     found = [] if 0 in old else ['the device\'s own mapping never worked in the old kernel']
     first = next((t for t, r, w in blocked if r == FAILED), None)
+    pruned = trace.queue_off(trace.within(run.events, jump, booted))
     if first is None or first > booted:
         found.append('the device was not blocked before the new kernel ran')
+    elif pruned is None or any(pruned < t < first for t in through):
+        found.append('the device was not blocked when the old kernel had ended')
     else:
         late = [t for t in through if t > first]
         found += [f'{len(late)} accesses went through after the prune'] if late else []
@@ -108,9 +112,14 @@ def check(run):
     return found
 
 
+UNKEPT = Scenario(
+    name='unkept-device', test='dma', options={'testdev': 1}, rate=2000, testdev=True,
+    judges=FRAME_JUDGES, check=check, needs=('device:iommu-testdev',),
+    at={'preserved': at_preserved, 'finished': at_finished, 'testdev': at_testdev},
+    summary='a device that is not kept is blocked, then usable by its own driver')
+
 SCENARIOS = [
-    Scenario(name='unkept-device', test='dma', options={'testdev': 1}, rate=2000, testdev=True,
-             judges=FRAME_JUDGES, check=check, needs=('device:iommu-testdev',),
-             at={'preserved': at_preserved, 'finished': at_finished, 'testdev': at_testdev},
-             summary='a device that is not kept is blocked, then usable by its own driver'),
+    UNKEPT,
+    broken(UNKEPT, 'prune', ('check',)),
+    broken(UNKEPT, 'scrub,prune', ('check',), ('break', 'break')),
 ]

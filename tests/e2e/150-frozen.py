@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What may not change while a device is preserved, and that nothing hangs because of it."""
-from harness.scenario import Scenario
+from harness.scenario import FRAME_JUDGES, Scenario, broken
 
 # The slots of root ports are PCI Express ones, so that their buttons are there.
 NATIVE = ('-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off')
@@ -15,9 +15,18 @@ def press_button(run):
     run.machine.qmp.command('device_del', id='nic0')
 
 
+FROZEN = Scenario(
+    name='frozen', test='frozen', kernels=('old', 'new'), stages=1, topology='rp', rate=2000,
+    judges=JUDGES, kept_until='closing', extra=NATIVE + SECOND, at={'button': press_button},
+    timeout=150, append=NO_D3,
+    summary='what is refused while a device is preserved; DMA goes on')
+
 SCENARIOS = [
-    Scenario(name='frozen', test='frozen', kernels=('old', 'new'), stages=1, topology='rp',
-             rate=2000, judges=JUDGES, kept_until='closing', extra=NATIVE + SECOND,
-             at={'button': press_button}, timeout=150, append=NO_D3,
-             summary='what is refused while a device is preserved; DMA goes on'),
+    FROZEN,
+    Scenario(name='frozen-window', test='window', kernels=('break', 'new'), topology='rp',
+             rate=2000, judges=FRAME_JUDGES, extra=NATIVE + SECOND,
+             append=f'{NO_D3} liveupdate_delay=frozen:600', options={'hammer': 1},
+             summary='nothing can be changed between the freeze and the jump, whoever tries'),
+    broken(FROZEN, 'frozen', ('verdict',), timeout=30),
+    broken(FROZEN, 'veto', ('verdict',), timeout=30),
 ]

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Negative controls: with the feature, or one safety hook, off, a judge has to object."""
-from harness.scenario import FRAME_JUDGES, Scenario
+"""Negative controls: with the feature, or one safety hook, off, a judge has to object.
 
+More of them stand beside the scenario they belong to.
+"""
+from harness.scenario import FRAME_JUDGES, Scenario, broken
 
-def broken(what, kernels, must_fail):
-    """Return the control that switches one safety hook off; only the debug kernel can."""
-    return Scenario(
-        name=f'negative-break-{what}', test='dma', rate=500, kernels=kernels,
-        memory='2G', timeout=400,
-        judges=FRAME_JUDGES, must_fail=must_fail, append=f'liveupdate_break={what}',
-        summary=f'control: the {what} hook is off, which must be noticed')
-
+DMA = Scenario(name='', test='dma', rate=2000, judges=FRAME_JUDGES, summary='')
+INTO = ('old', 'break')
 
 SCENARIOS = [
     Scenario(name='negative-no-preserve', test='dma', options={'preserve': 0}, rate=2000,
              judges=('frames', 'translation'), must_fail=('frames',),
              summary='control: nothing preserved, frames must be lost'),
-    broken('busmaster', ('debug', 'new'), ('frames',)),
-    broken('te', ('debug', 'new'), ('translation',)),
-    broken('adopt', ('old', 'debug'), ('translation', 'faults', 'frames')),
-    broken('vfio_reset', ('old', 'debug'), ('resets',)),
+    broken(DMA, 'busmaster', ('frames',)),
+    broken(DMA, 'te', ('translation',)),
+    broken(DMA, 'flush', ('invalidation',)),
+    broken(DMA, 'adopt', ('translation', 'faults', 'frames'), INTO),
+    broken(DMA, 'restore', ('mappings', 'faults', 'frames'), INTO),
+    broken(DMA, 'bind', ('resets',), INTO),
+    broken(DMA, 'vfio_reset', ('resets',), INTO),
+    broken(DMA, 'hold', ('verdict',), INTO),
 ]

@@ -4,7 +4,7 @@ import time
 
 from harness import trace
 from harness.sampler import RDH
-from harness.scenario import Scenario
+from harness.scenario import Scenario, broken
 
 JUDGES = ('verdict', 'console', 'handover', 'translation', 'faults', 'config-writes', 'resets')
 
@@ -46,8 +46,11 @@ def abandoned(retrieve, how, summary):
                     at={'abandoned': at_abandoned}, check=check, summary=summary)
 
 
+NONE = abandoned('none', 'finish', 'never retrieved: stopped, blocked, freed, in that order')
+
 SCENARIOS = [
-    abandoned('none', 'finish', 'never retrieved: stopped, blocked, freed, in that order'),
+    NONE,
     abandoned('none', 'close', 'the holder dies without having retrieved anything'),
     abandoned('mi', 'finish', 'memfd and iommufd retrieved, the device not'),
+    broken(NONE, 'stop', ('check',), ('old', 'break')),
 ]

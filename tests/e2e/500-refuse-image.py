@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """While a device is kept, an image that cannot land is refused, and nothing has changed."""
 from harness import initramfs
-from harness.scenario import Scenario, kernel_image
+from harness.scenario import Scenario, broken, kernel_image
 
 CHUNK = b'LUpd\x0c\0\0\0'       # magic and size, see include/linux/kho/abi/landing.h
 
@@ -33,8 +33,11 @@ def refused(kind, files, summary):
                     judges=('verdict', 'console', 'faults'), summary=summary)
 
 
+WORDLESS = refused('no-word', wordless, 'an image without the capability word is refused')
+
 SCENARIOS = [
-    refused('no-word', wordless, 'an image without the capability word is refused'),
+    WORDLESS,
     refused('no-kho', reads_nothing, 'an image that reads no handover data is refused'),
     refused('kexec-load', None, 'an image loaded by kexec_load(2) is refused'),
+    broken(WORDLESS, 'landing', ('verdict',)),
 ]

@@ -52,6 +52,7 @@
 #include <linux/kho_query.h>
 #include <linux/list.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_break.h>
 #include <linux/liveupdate_refuse.h>
 #include <linux/memcontrol.h>
 #include <linux/memfd.h>
@@ -93,6 +94,9 @@ static void memfd_hold_leak(struct memfd_hold *hold)
 static void memfd_hold_freeze_mapping(struct file *file, bool freeze)
 {
 	struct inode *inode = file_inode(file);
+
+	if (liveupdate_break("hold"))
+		return;
 
 	inode_lock(inode);
 	shmem_freeze(inode, freeze);

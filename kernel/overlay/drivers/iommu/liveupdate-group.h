@@ -18,6 +18,7 @@
 
 #ifdef CONFIG_IOMMU_LIVEUPDATE
 
+#include <linux/liveupdate_break.h>
 #include <linux/liveupdate_refuse.h>
 
 static struct device *iommu_group_first_dev(struct iommu_group *group);
@@ -37,6 +38,9 @@ static bool iommu_group_restore_domain(struct iommu_group *group)
 	struct group_device *gdev;
 
 	lockdep_assert_held(&group->mutex);
+
+	if (liveupdate_break("restore"))
+		return false;
 
 	/*
 	 * A kept device was alone in its group: another one would be attached to
@@ -91,7 +95,7 @@ static bool iommu_group_frozen(struct iommu_group *group)
 
 	list_for_each_entry(gdev, &group->devices, list)
 		if (iommu_liveupdate_device_frozen(gdev->dev))
-			return true;
+			return !liveupdate_break("frozen");
 	return false;
 }
 
@@ -106,6 +110,9 @@ iommu_group_check_pasids(struct iommu_group *group, struct device *dev,
 	void *entry;
 
 	lockdep_assert_held(&group->mutex);
+
+	if (liveupdate_break("pasids"))
+		return 0;
 
 	while ((entry = xa_find_after(&group->pasid_array, &pasid, ULONG_MAX,
 				      XA_PRESENT))) {

@@ -191,7 +191,8 @@ static int pci_lu_flb_preserve(struct liveupdate_flb_op_args *args)
 	if (IS_ERR(chunk))
 		return PTR_ERR(chunk);
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	pci_lu_chunks = chunk;
 	WRITE_ONCE(pci_lu_error, false);
 	args->obj = chunk;
@@ -203,7 +204,8 @@ static void pci_lu_flb_unpreserve(struct liveupdate_flb_op_args *args)
 {
 	struct pci_chunk_ser *chunk, *next;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	for (chunk = pci_lu_chunks; chunk; chunk = next) {
 		next = pci_lu_next(chunk);
 		kho_unpreserve_free(chunk);
@@ -442,7 +444,8 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 		return liveupdate_refuse_dev(&dev->dev, -EOPNOTSUPP,
 					     "its driver has too long a name");
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	if (!pci_lu_chunks)
 		return -ENOENT;
 	if (pci_liveupdate_busy(dev))
@@ -476,7 +479,8 @@ void pci_liveupdate_unpreserve(struct pci_dev *dev)
 {
 	struct pci_dev *pos;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	if (WARN_ON(!pci_liveupdate_outgoing(dev)))
 		return;
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos))
@@ -498,7 +502,8 @@ int pci_liveupdate_freeze(struct pci_dev *dev)
 	struct pci_dev *pos;
 	u16 pmcsr;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	if (READ_ONCE(pci_lu_error))
 		return -EIO;
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos)) {
@@ -552,7 +557,12 @@ int pci_liveupdate_begin_change(struct device *dev)
 	if (!dev && pci_liveupdate_any_incoming())
 		return -EBUSY;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
+	if (liveupdate_break("veto")) {
+		pci_lu_changes++;
+		return 0;
+	}
 	if (dev && dev_is_pci(dev) && pci_liveupdate_busy(to_pci_dev(dev)))
 		return -EBUSY;
 	for (chunk = dev ? NULL : pci_lu_chunks; chunk;
@@ -571,7 +581,8 @@ int pci_liveupdate_begin_change(struct device *dev)
  */
 void pci_liveupdate_end_change(void)
 {
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	WARN_ON(!pci_lu_changes);
 	pci_lu_changes--;
 }
@@ -705,7 +716,8 @@ static int pci_lu_flb_retrieve(struct liveupdate_flb_op_args *args)
 	u32 index = 0;
 	int ret = 0;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	do {
 		chunk = pci_lu_check_chunk(pa, index++);
 		ret = IS_ERR(chunk) ? PTR_ERR(chunk) : pci_lu_copy_chunk(chunk);
@@ -730,7 +742,8 @@ static struct pci_dev *pci_lu_get_left(void)
 	struct pci_lu_record *rec;
 	struct pci_dev *dev;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	list_for_each_entry(rec, &pci_lu_records, list) {
 		if (!(rec->ser.flags & PCI_DEV_SER_ENDPOINT))
 			continue;
@@ -760,7 +773,8 @@ static void pci_lu_flb_finish(struct liveupdate_flb_op_args *args)
 		pci_dev_put(dev);
 	}
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	/* Bridges of endpoints that were lost */
 	list_for_each_entry_safe(rec, next, &pci_lu_records, list) {
 		dev = pci_get_domain_bus_and_slot(rec->ser.domain,
@@ -822,7 +836,8 @@ static void pci_lu_load(void)
 		state = PCI_LU_UNKNOWN;
 	}
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	if (pci_lu_state == PCI_LU_UNTRIED)
 		WRITE_ONCE(pci_lu_state, state);
 }
@@ -920,7 +935,8 @@ void pci_liveupdate_setup_device(struct pci_dev *dev)
 		return;
 	pci_read_config_word(dev, PCI_COMMAND, &cmd);
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	if (!rec && (state == PCI_LU_UNKNOWN || pci_lu_damaged) &&
 	    cmd & PCI_COMMAND_MASTER && dev->hdr_type == PCI_HEADER_TYPE_NORMAL)
@@ -994,7 +1010,8 @@ bool pci_liveupdate_add_device(struct pci_dev *dev)
 	if (!pci_liveupdate_incoming(dev))
 		return false;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	if (WARN_ON(!rec))
 		return false;
@@ -1005,7 +1022,7 @@ bool pci_liveupdate_add_device(struct pci_dev *dev)
 	}
 	pci_lu_fix_bars(dev, rec);
 	pm_runtime_get_noresume(&dev->dev);
-	if (rec->ser.driver[0]) {
+	if (rec->ser.driver[0] && !liveupdate_break("bind")) {
 		rec->offered =
 			!device_set_driver_override(&dev->dev, rec->ser.driver);
 		if (!rec->offered)
@@ -1064,7 +1081,7 @@ int pci_liveupdate_inherit_ats(struct pci_dev *dev, int ps)
 {
 	u16 ctrl;
 
-	if (!pci_liveupdate_incoming(dev))
+	if (!pci_liveupdate_incoming(dev) || liveupdate_break("ats"))
 		return 1;
 	pci_read_config_word(dev, dev->ats_cap + PCI_ATS_CTRL, &ctrl);
 	if (!(ctrl & PCI_ATS_CTRL_ENABLE))
@@ -1134,10 +1151,11 @@ bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv)
 	struct pci_lu_record *rec;
 
 	if (!pci_liveupdate_incoming(dev) ||
-	    dev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+	    dev->hdr_type != PCI_HEADER_TYPE_NORMAL || liveupdate_break("bind"))
 		return true;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	return !rec || (drv->liveupdate_compat &&
 			!strcmp(drv->liveupdate_compat, rec->ser.compat));
@@ -1246,6 +1264,9 @@ void pci_liveupdate_stop(struct pci_dev *dev)
 	bool stopped = false;
 	int ret;
 
+	if (liveupdate_break("stop"))
+		return;
+
 	pci_clear_master(dev);
 	if (!pci_wait_for_pending_transaction(dev))
 		pci_err(dev,
@@ -1310,7 +1331,8 @@ void pci_liveupdate_finish(struct pci_dev *dev)
 {
 	struct pci_dev *pos, *up;
 
-	guard(mutex)(&pci_lu_mutex);
+	guard(mutex)
+		(&pci_lu_mutex);
 	if (!pci_liveupdate_incoming(dev))
 		return;
 	for (pos = dev; pos; pos = up) {

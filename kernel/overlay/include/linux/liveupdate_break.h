@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Switches that take one safety measure of the live update away, so that a test
- * can show that its judge notices. Only in kernels made for that.
+ * can show that its judge notices, or that make a window wide enough to look
+ * into. Only in kernels made for that.
  */
 #ifndef _LINUX_LIVEUPDATE_BREAK_H
 #define _LINUX_LIVEUPDATE_BREAK_H
@@ -10,10 +11,15 @@
 
 #ifdef CONFIG_LIVEUPDATE_BREAK_TEST
 bool liveupdate_break(const char *what);
+void liveupdate_delay(const char *where);
 #else
 static inline bool liveupdate_break(const char *what)
 {
 	return false;
+}
+
+static inline void liveupdate_delay(const char *where)
+{
 }
 #endif
 

@@ -3,16 +3,37 @@
  * Take safety measures of the live update away, one by one, to prove that the
  * tests would notice. liveupdate_break=NAME[,NAME...] on the command line:
  *
+ *  landing	any image may be loaded and jumped into
+ *  frozen	page tables and attachments may change while they are kept
+ *  veto	kept devices may be unbound and removed
+ *  pasids	PASIDs that are attached and not kept are no reason to refuse
+ *  pri	page requests are not stopped
  *  busmaster	bus mastering of kept devices is cleared at shutdown
  *  te		translation of kept IOMMUs is switched off at shutdown
+ *  prune	entries of devices that are not kept stay at shutdown
+ *  flush	caches of a kept IOMMU are not invalidated at shutdown
+ *  dev_tlb	those of kept devices are not
+ *  bind	any driver may bind a kept device
+ *  ats	ATS of kept devices is enabled again
  *  adopt	the new kernel does not take over what the IOMMU uses
+ *  scrub	entries without a record are not cleared when it does
+ *  restore	kept devices get a default domain
  *  vfio_reset	vfio-pci resets the device when it is retrieved
+ *  hold	a held memfd can be truncated before it is finished
+ *  stop	a kept device nobody wants is blocked, but not stopped
  *
- * The list is set once, before any user runs, and is read without a lock. A
- * kernel that breaks something is tainted.
+ * liveupdate_delay=NAME:MS stays at a point for a while and says so all the
+ * time, for tests of what happens in between:
+ *
+ *  frozen	a device was frozen, the jump is not far
+ *
+ * Both are set once, before any user runs, and read without a lock. A kernel that
+ * breaks something is tainted.
  */
 #define pr_fmt(fmt) "liveupdate: " fmt
 
+#include <linux/delay.h>
+#include <linux/kstrtox.h>
 #include <linux/liveupdate_break.h>
 #include <linux/moduleparam.h>
 #include <linux/panic.h>
@@ -20,12 +41,18 @@
 #include <linux/export.h>
 #include <linux/string.h>
 
+#define DELAY_STEP_MS 20
+#define DELAY_LAST_MS 200 /* who reads that it stays has this long to act */
+
 static char liveupdate_broken[64];
+static char liveupdate_delayed[32];
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX ""
 module_param_string(liveupdate_break, liveupdate_broken,
 		    sizeof(liveupdate_broken), 0);
+module_param_string(liveupdate_delay, liveupdate_delayed,
+		    sizeof(liveupdate_delayed), 0);
 
 /**
  * liveupdate_break - Is this safety measure switched off for a test?
@@ -51,3 +78,26 @@ bool liveupdate_break(const char *what)
 	return false;
 }
 EXPORT_SYMBOL_GPL(liveupdate_break);
+
+/**
+ * liveupdate_delay - Stay here, if a test wants it
+ * @where: name of the point
+ *
+ * Context: Process context, may sleep.
+ */
+void liveupdate_delay(const char *where)
+{
+	size_t len = strlen(where);
+	unsigned int ms;
+
+	if (strncmp(liveupdate_delayed, where, len) ||
+	    liveupdate_delayed[len] != ':' ||
+	    kstrtouint(liveupdate_delayed + len + 1, 10, &ms))
+		return;
+	for (; ms >= DELAY_STEP_MS; ms -= DELAY_STEP_MS) {
+		if (ms > DELAY_LAST_MS)
+			pr_info("staying at %s for %u ms\n", where, ms);
+		msleep(DELAY_STEP_MS);
+	}
+}
+EXPORT_SYMBOL_GPL(liveupdate_delay);

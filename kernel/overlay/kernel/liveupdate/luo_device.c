@@ -53,6 +53,7 @@
 #include <linux/kho/abi/landing.h>
 #include <linux/libfdt.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_break.h>
 #include <linux/liveupdate_refuse.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
@@ -83,7 +84,7 @@ static int luo_device_image_error(const struct kimage *image)
 	if (!image->kho.fdt || !image->kho.scratch)
 		return luo_device_refuse(-EOPNOTSUPP,
 					 "the image does not get the KHO tree");
-	if (!image->can_land)
+	if (!image->can_land && !liveupdate_break("landing"))
 		return luo_device_refuse(-ENOEXEC,
 					 "the image lacks landing word %#x",
 					 LIVEUPDATE_LANDING_WORD);

@@ -495,6 +495,9 @@ static int intel_stop_pri(struct device_domain_info *info)
 	unsigned int ms;
 	u16 status;
 
+	if (liveupdate_break("pri"))
+		return 0;
+
 	pci_disable_pri(pdev);
 	info->pri_enabled = 0;
 	for (ms = 0; ms < PRI_STOP_MS; ms++) {
@@ -846,6 +849,9 @@ static bool invalidate_dev_tlbs(struct intel_iommu *iommu)
 	unsigned long key;
 	u32 pasid;
 
+	if (liveupdate_break("dev_tlb"))
+		return true;
+
 	xa_for_each(&iommu->liveupdate->dev_tlbs, key, info) {
 		pasid = key & IOMMU_PASID_SER_LAST;
 		if (pasid == IOMMU_NO_PASID)
@@ -872,6 +878,9 @@ static bool invalidate_all(struct intel_iommu *iommu)
 	struct qi_desc descs[4] = {};
 	unsigned int n = 0;
 	bool done;
+
+	if (liveupdate_break("flush"))
+		return queue_off(iommu);
 
 	descs[n++].qw0 = QI_CC_GRAN(DMA_CCMD_GLOBAL_INVL) | QI_CC_TYPE;
 	if (sm_supported(iommu))
@@ -907,6 +916,9 @@ static void prune_tables(struct intel_iommu *iommu)
 	struct iommu_unit_vtd_ser *vtd = &iommu->liveupdate->ser->vtd;
 	unsigned int half;
 	u64 *root;
+
+	if (liveupdate_break("prune"))
+		return;
 
 	for (half = 0; half < CTX_HALVES; half++) {
 		root = root_half(iommu, half);
@@ -1177,6 +1189,7 @@ static void intel_scrub(struct intel_liveupdate_unit *lu)
 	struct intel_iommu *iommu = lu->iommu;
 	const struct iommu_device_ser *ser;
 	unsigned int rid;
+	bool keep_all = liveupdate_break("scrub");
 	u64 *ctx;
 
 	for (rid = 0; rid < BIT(16); rid++) {
@@ -1193,6 +1206,8 @@ static void intel_scrub(struct intel_liveupdate_unit *lu)
 			    ctx_words(iommu) * sizeof(*ctx)) &&
 		    !intel_adopt_device_tables(iommu, ser) &&
 		    !intel_reserve_dids(lu, ser))
+			continue;
+		if (keep_all)
 			continue;
 
 		pr_err("%s: the entry of %02x:%02x.%x has no record that fits, its DMA is blocked\n",

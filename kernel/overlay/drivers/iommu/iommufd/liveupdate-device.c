@@ -24,6 +24,7 @@
 #include <linux/iommufd.h>
 #include <linux/iommufd_liveupdate.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_break.h>
 #include <linux/liveupdate_refuse.h>
 #include <linux/slab.h>
 #include <uapi/linux/iommufd.h>
@@ -191,6 +192,8 @@ static int lu_check_pasids(struct iommufd_device *idev, unsigned int *nr)
 	*nr = 0;
 	while ((attach = xa_find_after(&idev->igroup->pasid_attach, &pasid,
 				       UINT_MAX, XA_PRESENT))) {
+		if (liveupdate_break("pasids"))
+			continue;
 		rc = lu_check_pasid(idev, pasid, attach);
 		if (rc)
 			return rc;

@@ -11,6 +11,7 @@
 #include <linux/errno.h>
 #include <linux/iommu-liveupdate.h>
 #include <linux/iommu.h>
+#include <linux/liveupdate_break.h>
 #include <linux/mutex.h>
 
 struct file_operations;
@@ -124,17 +125,17 @@ static inline void iommufd_lu_ctx_destroy(struct iommufd_lu_ctx *lu)
 
 static inline bool iommufd_lu_immutable(const struct iommufd_lu_iopt *lu)
 {
-	return READ_ONCE(lu->immutable);
+	return READ_ONCE(lu->immutable) && !liveupdate_break("frozen");
 }
 
 static inline bool iommufd_lu_hwpt_busy(const struct iommufd_lu_hwpt *lu)
 {
-	return READ_ONCE(lu->preserved);
+	return READ_ONCE(lu->preserved) && !liveupdate_break("frozen");
 }
 
 static inline bool iommufd_lu_device_busy(const struct iommufd_lu_device *lu)
 {
-	return READ_ONCE(lu->attached);
+	return READ_ONCE(lu->attached) && !liveupdate_break("frozen");
 }
 
 static inline int iommufd_lu_claim_dma_owner(const struct iommufd_lu_device *lu,

@@ -474,6 +474,7 @@ static int vfio_pci_lu_freeze(struct liveupdate_file_op_args *args)
 	if (ret)
 		goto err_silence;
 	vfio_pci_lu_snapshot(vdev, lu);
+	liveupdate_delay("frozen");
 	return 0;
 
 err_silence:
