@@ -7,6 +7,7 @@
  *  frozen	page tables and attachments may change while they are kept
  *  veto	kept devices may be unbound and removed
  *  pasids	PASIDs that are attached and not kept are no reason to refuse
+ *  kick	a jump that is called off loses interrupts by MSI
  *  pri	page requests are not stopped
  *  busmaster	bus mastering of kept devices is cleared at shutdown
  *  te		translation of kept IOMMUs is switched off at shutdown

@@ -415,7 +415,8 @@ static void vfio_pci_lu_unsilence(struct vfio_pci_core_device *vdev,
 	}
 	if (vdev->irq_type == VFIO_PCI_INTX_IRQ_INDEX && !lu->virq_disabled)
 		vfio_pci_intx_unmask(vdev);
-	if (vdev->irq_type != VFIO_PCI_MSI_IRQ_INDEX)
+	if (vdev->irq_type != VFIO_PCI_MSI_IRQ_INDEX ||
+	    liveupdate_break("kick"))
 		return;
 
 	guard(mutex)(&vdev->igate);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Backing out: what the parts of the test share. */
+#ifndef GUEST_BACK_H
+#define GUEST_BACK_H
+
+#include "dma.h"
+
+/* A second device, which is not kept: with its iommufd there is no jump. */
+int back_refuse_later(void *p);
+void back_refuse_no_more(void);
+int back_preserve(void *p);
+
+/* test-back-irq.c */
+int back_irq_msi(void *p);
+int back_irq_msix(void *p);
+int back_irq_intx(void *p);
+
+/* test-back-kill.c */
+int back_baseline(void *p);
+int back_signal(void *p);
+int back_killed_session(void *p);
+int back_killed_memfd(void *p);
+int back_killed_iommufd(void *p);
+int back_killed_vfio(void *p);
+int back_killed_closed(void *p);
+int back_killed_loose(void *p);
+
+#endif /* GUEST_BACK_H */
