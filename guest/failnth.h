@@ -4,14 +4,16 @@
  * each time a later one of its allocations fails, until one try meets no
  * failure. Wants a kernel with FAILSLAB and FAIL_PAGE_ALLOC.
  *
+ *	struct failnth f = { .what = "preserve the device" };
+ *
  *	failnth_open();
- *	rc = failnth_sweep("preserve the device", try, undo, ctx, &result);
+ *	rc = failnth_sweep(&f, try, undo, ctx);
  *
  * try() does the call once and returns its result, 0 or more when it worked. A
  * call that failed must have changed nothing and be possible again. One that
- * worked in spite of a failure is undone with undo(), unless that is NULL: then
- * the sweep ends there. After the sweep the call has worked, without a failure or
- * in spite of one.
+ * worked in spite of a failure is undone with undo(). Without an undo() the sweep
+ * ends there, to be continued with the same call on another object, and the same
+ * struct failnth, until @all is set. After each sweep the call has worked.
  */
 #ifndef GUEST_FAILNTH_H
 #define GUEST_FAILNTH_H
@@ -19,16 +21,19 @@
 #include <stdbool.h>
 
 struct failnth {
+	const char *what;
+	unsigned int next;	/* the allocation that fails next, 0: the first */
 	unsigned int tries;	/* how often the call was made */
 	unsigned int failed;	/* the call failed */
 	unsigned int survived;	/* it worked in spite of a failure */
-	bool all;		/* the last try met no failure */
+	bool all;		/* the last try met no failure: done */
 };
 
 int failnth_open(void);
 void failnth_arm(unsigned int nth);
 bool failnth_disarm(void);
-int failnth_sweep(const char *what, int (*try)(void *ctx),
-		  int (*undo)(void *ctx), void *ctx, struct failnth *result);
+int failnth_sweep(struct failnth *f, int (*try)(void *ctx),
+		  int (*undo)(void *ctx), void *ctx);
+void failnth_report(const struct failnth *f);
 
 #endif /* GUEST_FAILNTH_H */

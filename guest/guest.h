@@ -112,6 +112,8 @@ int test_frozen(unsigned int stage);
 int test_iommufd_basic(unsigned int stage);
 int test_memfd(unsigned int stage);
 int test_mock(unsigned int stage);
+int test_mock_failnth(unsigned int stage);
+int test_mock_pasid(unsigned int stage);
 int test_pasid(unsigned int stage);
 int test_plain_kexec(unsigned int stage);
 int test_plain_poweroff(unsigned int stage);

@@ -23,6 +23,8 @@ static const struct test tests[] = {
 	{ "iommufd-basic", test_iommufd_basic },
 	{ "memfd", test_memfd },
 	{ "mock", test_mock },
+	{ "mock-failnth", test_mock_failnth },
+	{ "mock-pasid", test_mock_pasid },
 	{ "pasid", test_pasid },
 	{ "plain-kexec", test_plain_kexec },
 	{ "plain-poweroff", test_plain_poweroff },

@@ -18,7 +18,7 @@ static uint8_t *area(struct mock_kit *k, unsigned int i)
 	return k->mem + MOCK_OFF(i);
 }
 
-static void kit_clear(struct mock_kit *k)
+void mock_kit_clear(struct mock_kit *k)
 {
 	unsigned int i;
 
@@ -78,7 +78,7 @@ int mock_kit_open(struct mock_kit *k, unsigned int tables, unsigned int devices)
 	void *mem;
 	int rc = 0;
 
-	kit_clear(k);
+	mock_kit_clear(k);
 	k->memfd = make_memfd("mock", MOCK_MEM, &mem);
 	if (k->memfd < 0)
 		return v_error(k->memfd, "memfd");
@@ -123,7 +123,9 @@ void mock_kit_close(struct mock_kit *k)
 
 int mock_kit_session(struct mock_kit *k, const char *name)
 {
-	k->luo = luo_open();
+	/* Only one can have it open: it may come from another kit */
+	if (k->luo < 0)
+		k->luo = luo_open();
 	if (k->luo < 0)
 		return v_error(k->luo, "open /dev/liveupdate");
 	k->session = luo_create(k->luo, name);
@@ -156,13 +158,11 @@ int mock_kit_preserve(struct mock_kit *k)
 	return 0;
 }
 
-static int get_memfd(struct mock_kit *k)
+/* The memfd was retrieved. */
+int mock_kit_map(struct mock_kit *k)
 {
 	void *mem;
 
-	k->memfd = luo_get(k->session, MOCK_TOKEN);
-	if (k->memfd < 0)
-		return v_error(k->memfd, "retrieve the memfd");
 	mem = mmap(NULL, MOCK_MEM, PROT_READ | PROT_WRITE, MAP_SHARED, k->memfd,
 		   0);
 	if (mem == MAP_FAILED)
@@ -189,7 +189,7 @@ int mock_kit_retrieve(struct mock_kit *k, const char *name, bool devices_first)
 {
 	int rc;
 
-	kit_clear(k);
+	mock_kit_clear(k);
 	k->luo = luo_open();
 	if (k->luo < 0)
 		return v_error(k->luo, "open /dev/liveupdate");
@@ -205,8 +205,51 @@ int mock_kit_retrieve(struct mock_kit *k, const char *name, bool devices_first)
 	k->iommufd = luo_get(k->session, MOCK_TOKEN + 1);
 	if (k->iommufd < 0)
 		return v_error(k->iommufd, "retrieve the iommufd");
-	rc = get_memfd(k);
+	k->memfd = luo_get(k->session, MOCK_TOKEN);
+	if (k->memfd < 0)
+		return v_error(k->memfd, "retrieve the memfd");
+	rc = mock_kit_map(k);
 	return rc ? rc : get_devices(k);
+}
+
+/* Attach one more PASID of a device, to a page table of its own. */
+int mock_kit_pasid(struct mock_kit *k, unsigned int dev, uint32_t pasid,
+		   unsigned int table, bool keep)
+{
+	struct mock_state *s = k->s;
+	struct mock_pasid *p = &s->pasids[dev][s->nr_pasids[dev]];
+	int rc;
+
+	rc = mock_pasid_attach(k->iommufd, s->dev[dev].stdev, pasid,
+			       s->hwpt[table]);
+	if (!rc && keep)
+		rc = iommufd_disposition(k->iommufd, s->dev[dev].dev_id, pasid,
+					 IOMMU_DEVICE_LIVEUPDATE_PRESERVE);
+	if (rc)
+		return v_error(rc, "attach a PASID");
+	*p = (struct mock_pasid){ pasid, table, keep };
+	s->nr_pasids[dev]++;
+	return 0;
+}
+
+/* All PASIDs are where they belong. */
+int mock_kit_pasids(struct mock_kit *k)
+{
+	struct mock_state *s = k->s;
+	unsigned int i, j;
+	int bad = 0;
+
+	for_each_device(k, i) {
+		for (j = 0; j < s->nr_pasids[i]; j++) {
+			struct mock_pasid *p = &s->pasids[i][j];
+
+			bad |= want(mock_pasid_check(k->iommufd,
+						     s->dev[i].stdev, p->pasid,
+						     s->hwpt[p->table]), 0,
+				    "the page table of a PASID");
+		}
+	}
+	return bad;
 }
 
 /* Same ids, and nobody wrote to a device. Learns what the test op names. */

@@ -9,4 +9,6 @@ MOCK = {'test': 'mock', 'topology': 'none', 'iommu': 'none', 'memory': '2G', 'ti
 SCENARIOS = [
     Scenario(name='mock-kexec', options={'first': 'devices'}, **MOCK,
              summary='mock devices over a kexec: same ids, same page tables, all goes on'),
+    Scenario(name='mock-pasid', **{**MOCK, 'test': 'mock-pasid'},
+             summary='mock devices with PASIDs: what is refused, and a kexec with 64 of them'),
 ]
