@@ -106,6 +106,7 @@ struct test {
 };
 
 int test_abandon(unsigned int stage);
+int test_back_down(unsigned int stage);
 int test_back_out(unsigned int stage);
 int test_dma(unsigned int stage);
 int test_frozen(unsigned int stage);

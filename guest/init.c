@@ -17,6 +17,7 @@
 
 static const struct test tests[] = {
 	{ "abandon", test_abandon },
+	{ "back-down", test_back_down },
 	{ "back-out", test_back_out },
 	{ "dma", test_dma },
 	{ "frozen", test_frozen },

@@ -22,7 +22,89 @@ OUT = Scenario(
     append='vfio_pci.disable_idle_d3=1 liveupdate_delay=frozen:300',
     summary='called off in every way before the jump: DMA, interrupts and changes go on')
 
+
+def silenced(run):
+    """Return when bus mastering of the NIC was switched off after the machine began to go down."""
+    events = trace.within(run.events, run.marks.get('down', run.ended), run.ended)
+    return next((w.time for w in trace.config_writes(events)
+                 if w.bdf == run.bdf and w.offset == 4 and not w.value & 4), None)
+
+
+def real_landings(events):
+    """Return the times at which frames landed in descriptors this NIC could read.
+
+    One that it could not put anywhere has burnt descriptors between its arrival and its end.
+    """
+    times, burnt = [], False
+    for event in events:
+        if event.name == 'e1000e_rx_receive_iov':
+            burnt = False
+        elif event.name == 'e1000e_rx_null_descriptor':
+            burnt = True
+        elif event.name == 'e1000e_rx_written_to_guest' and not burnt:
+            times.append(event.time)
+    return times
+
+
+def stopped_first(run):
+    """An orderly end: the device is stopped while its IOMMU translates, and does nothing more."""
+    when = silenced(run)
+    if when is None:
+        return ['bus mastering was never switched off']
+    found = []
+    events = trace.within(run.events, run.marks['preserved'], run.ended)
+    times = real_landings(events)
+    if not [t for t in times if t < when] or trace.deliveries(events) <= len(times):
+        found.append('no frame came in before and after the stop: this shows nothing')
+    after = [t for t in times if t > when + 0.001]
+    if after:
+        found.append(f'{len(after)} frames landed after the device was stopped')
+    found += [f'translation was off {1000 * (when - a):.1f} ms before the device was stopped'
+              for a, _ in trace.translation_off(run.events, run.marks['preserved'], when)]
+    return found + down_faults(run)
+
+
+def translated_to_the_end(run):
+    """An end without order: the device goes on into its own memory until the machine is reset."""
+    gaps = trace.translation_off(run.events, run.marks['preserved'], run.ended)
+    found = ['translation was switched off under a running device'] if gaps else []
+    if not trace.ever_on(run.events, run.marks['preserved']):
+        found.append('translation was never on')
+    return found + down_faults(run)
+
+
+def panicked(run):
+    """The same in the second the kernel waits after a panic, in which frames go on to land."""
+    landed = real_landings(trace.within(run.events, run.marks.get('down', 0), run.ended))
+    found = [] if len(landed) > 100 else [f'{len(landed)} frames landed during the panic']
+    return found + translated_to_the_end(run)
+
+
+def down_faults(run):
+    """No fault from the preserve to the very end."""
+    seen = trace.faults(trace.within(run.events, run.marks['preserved'], run.ended))
+    return [f'{len(seen)} DMA faults'] if seen else []
+
+
+def down(how, ending, check, summary, **more):
+    """Return the scenario of one way to go down."""
+    return Scenario(name=f'back-{how}', test='back-down', options={'how': how}, stages=1,
+                    rate=2000, ending=ending, check=check, summary=summary, timeout=40, **more)
+
+
+REBOOT = down('reboot', 'guest-reset', stopped_first,
+              'an ordinary reboot with a kept device: stopped, then the IOMMU goes off')
+
 SCENARIOS = [
+    REBOOT,
+    broken(REBOOT, 'down', ('check',)),
+    down('poweroff', 'guest-shutdown', stopped_first,
+         'a power-off with a kept device: stopped, then the IOMMU goes off'),
+    down('emergency', 'guest-reset', translated_to_the_end,
+         'an emergency restart with a kept device: nothing lands where it should not'),
+    down('panic', 'guest-reset', panicked, append='panic=1',
+         summary='a panic with a kept device: nothing lands where it should not',
+         tolerate=('Kernel panic - not syncing: sysrq triggered crash',)),
     OUT,
     replace(OUT, name='back-out-thousand', options={'timeout': 5000, 'cycles': 1000}, timeout=120,
             long=True, summary='the same, with a thousand live updates that are called off'),

@@ -4,11 +4,13 @@
  *
  * A driver that owns a device calls pci_liveupdate_preserve() from the preserve
  * callback of its file handler. From then on the endpoint and every bridge above
- * it, the *path*, is left alone: shutdown does not clear Bus Master Enable, and
- * unbind, remove, reset, rescan and slot power are refused with -EBUSY before
- * any lock is taken that device_shutdown() needs. What the next kernel cannot
- * find out by looking is written to records in memory that KHO preserves, see
- * include/linux/kho/abi/pci.h.
+ * it, the *path*, is left alone: shutdown for a kexec does not clear Bus Master
+ * Enable, and unbind, remove, reset, rescan and slot power are refused with
+ * -EBUSY before any lock is taken that device_shutdown() needs. What the next
+ * kernel cannot find out by looking is written to records in memory that KHO
+ * preserves, see include/linux/kho/abi/pci.h. When the machine goes down for
+ * anything else than a kexec, the IOMMU is switched off and what the device has
+ * for addresses would be taken for those of memory: shutdown stops it.
  *
  * In the new kernel the hardware is the source of truth. pci_setup_device()
  * looks the function up by segment and bus number and, when vendor, device,
@@ -53,6 +55,7 @@
 
 #include <linux/cleanup.h>
 #include <linux/iommu.h>
+#include <linux/kexec.h>
 #include <linux/kexec_handover.h>
 #include <linux/kho/abi/luo.h>
 #include <linux/kho/abi/pci.h>
@@ -191,8 +194,7 @@ static int pci_lu_flb_preserve(struct liveupdate_flb_op_args *args)
 	if (IS_ERR(chunk))
 		return PTR_ERR(chunk);
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	pci_lu_chunks = chunk;
 	WRITE_ONCE(pci_lu_error, false);
 	args->obj = chunk;
@@ -204,8 +206,7 @@ static void pci_lu_flb_unpreserve(struct liveupdate_flb_op_args *args)
 {
 	struct pci_chunk_ser *chunk, *next;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	for (chunk = pci_lu_chunks; chunk; chunk = next) {
 		next = pci_lu_next(chunk);
 		kho_unpreserve_free(chunk);
@@ -444,8 +445,7 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 		return liveupdate_refuse_dev(&dev->dev, -EOPNOTSUPP,
 					     "its driver has too long a name");
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (!pci_lu_chunks)
 		return -ENOENT;
 	if (pci_liveupdate_busy(dev))
@@ -479,8 +479,7 @@ void pci_liveupdate_unpreserve(struct pci_dev *dev)
 {
 	struct pci_dev *pos;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (WARN_ON(!pci_liveupdate_outgoing(dev)))
 		return;
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos))
@@ -502,8 +501,7 @@ int pci_liveupdate_freeze(struct pci_dev *dev)
 	struct pci_dev *pos;
 	u16 pmcsr;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (READ_ONCE(pci_lu_error))
 		return -EIO;
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos)) {
@@ -531,11 +529,24 @@ EXPORT_SYMBOL_GPL(pci_liveupdate_freeze);
  * pci_liveupdate_keep_master - Does shutdown leave Bus Master Enable alone?
  * @dev: Any function
  *
+ * A kept device that no kernel will take back is stopped here, because its IOMMU
+ * will not go on translating.
+ *
+ * Context: Process context, may sleep.
  * Return: true for the functions on the path of a kept device.
  */
-bool pci_liveupdate_keep_master(const struct pci_dev *dev)
+bool pci_liveupdate_keep_master(struct pci_dev *dev)
 {
-	return pci_liveupdate_outgoing(dev) && !liveupdate_break("busmaster");
+	if (!pci_liveupdate_outgoing(dev) || liveupdate_break("busmaster"))
+		return false;
+	if (kexec_in_progress || pci_is_bridge(dev) || liveupdate_break("down"))
+		return true;
+	pci_info(dev, "was to be kept, stopping it: this is no live update\n");
+	pci_clear_master(dev);
+	if (!pci_wait_for_pending_transaction(dev))
+		pci_err(dev,
+			"transactions still pending after bus mastering is off\n");
+	return true;
 }
 
 /**
@@ -557,8 +568,7 @@ int pci_liveupdate_begin_change(struct device *dev)
 	if (!dev && pci_liveupdate_any_incoming())
 		return -EBUSY;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (liveupdate_break("veto")) {
 		pci_lu_changes++;
 		return 0;
@@ -581,8 +591,7 @@ int pci_liveupdate_begin_change(struct device *dev)
  */
 void pci_liveupdate_end_change(void)
 {
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	WARN_ON(!pci_lu_changes);
 	pci_lu_changes--;
 }
@@ -716,8 +725,7 @@ static int pci_lu_flb_retrieve(struct liveupdate_flb_op_args *args)
 	u32 index = 0;
 	int ret = 0;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	do {
 		chunk = pci_lu_check_chunk(pa, index++);
 		ret = IS_ERR(chunk) ? PTR_ERR(chunk) : pci_lu_copy_chunk(chunk);
@@ -742,8 +750,7 @@ static struct pci_dev *pci_lu_get_left(void)
 	struct pci_lu_record *rec;
 	struct pci_dev *dev;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	list_for_each_entry(rec, &pci_lu_records, list) {
 		if (!(rec->ser.flags & PCI_DEV_SER_ENDPOINT))
 			continue;
@@ -773,8 +780,7 @@ static void pci_lu_flb_finish(struct liveupdate_flb_op_args *args)
 		pci_dev_put(dev);
 	}
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	/* Bridges of endpoints that were lost */
 	list_for_each_entry_safe(rec, next, &pci_lu_records, list) {
 		dev = pci_get_domain_bus_and_slot(rec->ser.domain,
@@ -836,8 +842,7 @@ static void pci_lu_load(void)
 		state = PCI_LU_UNKNOWN;
 	}
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (pci_lu_state == PCI_LU_UNTRIED)
 		WRITE_ONCE(pci_lu_state, state);
 }
@@ -935,8 +940,7 @@ void pci_liveupdate_setup_device(struct pci_dev *dev)
 		return;
 	pci_read_config_word(dev, PCI_COMMAND, &cmd);
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	if (!rec && (state == PCI_LU_UNKNOWN || pci_lu_damaged) &&
 	    cmd & PCI_COMMAND_MASTER && dev->hdr_type == PCI_HEADER_TYPE_NORMAL)
@@ -1010,8 +1014,7 @@ bool pci_liveupdate_add_device(struct pci_dev *dev)
 	if (!pci_liveupdate_incoming(dev))
 		return false;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	if (WARN_ON(!rec))
 		return false;
@@ -1154,8 +1157,7 @@ bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv)
 	    dev->hdr_type != PCI_HEADER_TYPE_NORMAL || liveupdate_break("bind"))
 		return true;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	rec = pci_lu_find_incoming(dev);
 	return !rec || (drv->liveupdate_compat &&
 			!strcmp(drv->liveupdate_compat, rec->ser.compat));
@@ -1331,8 +1333,7 @@ void pci_liveupdate_finish(struct pci_dev *dev)
 {
 	struct pci_dev *pos, *up;
 
-	guard(mutex)
-		(&pci_lu_mutex);
+	guard(mutex)(&pci_lu_mutex);
 	if (!pci_liveupdate_incoming(dev))
 		return;
 	for (pos = dev; pos; pos = up) {

@@ -12,7 +12,7 @@ struct pci_slot;
 
 #ifdef CONFIG_PCI_LIVEUPDATE
 
-bool pci_liveupdate_keep_master(const struct pci_dev *dev);
+bool pci_liveupdate_keep_master(struct pci_dev *dev);
 
 void pci_liveupdate_setup_device(struct pci_dev *dev);
 bool pci_liveupdate_configure_device(struct pci_dev *dev);
@@ -27,7 +27,7 @@ bool pci_liveupdate_slot_busy(const struct pci_slot *slot);
 
 #else
 
-static inline bool pci_liveupdate_keep_master(const struct pci_dev *dev)
+static inline bool pci_liveupdate_keep_master(struct pci_dev *dev)
 {
 	return false;
 }

@@ -11,6 +11,7 @@
  *  pri	page requests are not stopped
  *  busmaster	bus mastering of kept devices is cleared at shutdown
  *  te		translation of kept IOMMUs is switched off at shutdown
+ *  down		kept devices run on when the machine goes down without a kexec
  *  prune	entries of devices that are not kept stay at shutdown
  *  flush	caches of a kept IOMMU are not invalidated at shutdown
  *  dev_tlb	those of kept devices are not
