@@ -161,6 +161,41 @@ int dma_close_everything(void *p)
 	return dma_close_all(d);
 }
 
+int dma_is_stopped(void *p)
+{
+	struct dma *d = p;
+	int cmd = pci_config_read16(d->bdf, 4);
+
+	v_info("command_abandoned", "%#x", cmd);
+	return cmd >= 0 && !(cmd & 4) ? 0 : v_error(0, "it is a bus master");
+}
+
+/* Frames are still being sent; none may land in the memory any more. */
+int dma_memory_is_quiet(void *p)
+{
+	struct dma *d = p;
+
+	frames_scan(&d->rx, &d->nic);
+	frames_report(&d->rx);
+	sleep_ms(1000);
+	if (frames_scan(&d->rx, &d->nic))
+		return v_error(0, "a frame landed");
+	if (pattern_check((uint8_t *)d->mem + OFF_PATTERN, PATTERN_LEN,
+			  d->state->seed))
+		return v_error(0, "the pattern is damaged");
+	return 0;
+}
+
+/* The kept table's pages are gone from the count by now. */
+int dma_forget(void *p)
+{
+	struct dma *d = p;
+
+	dma_close_all(d);
+	frames_init(&d->rx);
+	return 0;
+}
+
 int dma_device_is_reset(void *p)
 {
 	struct dma *d = p;

@@ -111,6 +111,7 @@ int test_back_out(unsigned int stage);
 int test_dma(unsigned int stage);
 int test_frozen(unsigned int stage);
 int test_iommufd_basic(unsigned int stage);
+int test_jump(unsigned int stage);
 int test_memfd(unsigned int stage);
 int test_mock(unsigned int stage);
 int test_mock_failnth(unsigned int stage);

@@ -22,6 +22,7 @@ static const struct test tests[] = {
 	{ "dma", test_dma },
 	{ "frozen", test_frozen },
 	{ "iommufd-basic", test_iommufd_basic },
+	{ "jump", test_jump },
 	{ "memfd", test_memfd },
 	{ "mock", test_mock },
 	{ "mock-failnth", test_mock_failnth },

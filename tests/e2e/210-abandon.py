@@ -1,49 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kept device that nobody wants any more is stopped before its memory is freed."""
-import time
-
-from harness import trace
-from harness.sampler import RDH
+from harness.abandoned import at_abandoned, check
 from harness.scenario import Scenario, broken
 
 JUDGES = ('verdict', 'console', 'handover', 'translation', 'faults', 'config-writes', 'resets')
 
 
-def at_abandoned(run):
-    """The device must stand still, with frames on the wire."""
-    def head():
-        return run.machine.qtest.readl(run.sampler.bar + RDH)
-    run.heads = [head()]
-    time.sleep(0.3)
-    run.heads.append(head())
-    run.sent['continued'] = run.source.stop()
-    run.dump('abandoned')
-
-
-def check(run):
-    """Nothing landed and nothing faulted after the device was abandoned."""
-    if not hasattr(run, 'heads'):
-        return ['the device was never abandoned']
-    begin = run.marks['abandoned']
-    later = trace.within(run.events, begin, begin + 0.3)
-    found = [] if run.heads[0] == run.heads[1] else [f'RDH went on: {run.heads}']
-    landed = len(trace.landings(later))
-    found += [f'{landed} frames landed after the device was abandoned'] if landed else []
-    window = trace.within(run.events, run.marks['kexec'], run.ended)
-    faults = trace.faults(window, [run.bdf])
-    found += [f'{len(faults)} DMA faults: it was blocked before it was stopped'] if faults else []
-    entry = run.dumps['abandoned']['requesters'].get(run.bdf)
-    before = run.dumps['before']['requesters'][run.bdf]
-    if entry and entry['top'] == before['top']:
-        found.append('the entry still points to the old page table')
-    return found
-
-
-def abandoned(retrieve, how, summary):
+def abandoned(retrieve, how, summary, name=None, options=None, **more):
     """Return one scenario."""
-    return Scenario(name=f'abandon-{retrieve}-{how}', test='abandon', rate=2000, judges=JUDGES,
-                    options={'retrieve': retrieve, 'how': how}, kept_until='retrieved',
-                    at={'abandoned': at_abandoned}, check=check, summary=summary)
+    return Scenario(name=name or f'abandon-{retrieve}-{how}', test='abandon', rate=2000,
+                    judges=JUDGES, kept_until='retrieved', at={'abandoned': at_abandoned},
+                    options={'retrieve': retrieve, 'how': how, **(options or {})},
+                    check=check, summary=summary, **more)
+
+
+def steps():
+    """Return a scenario for each set of files that can be retrieved, and each way to let go."""
+    words = {'m': 'memfd', 'i': 'iommufd', 'v': 'device'}
+    for retrieve in ('m', 'i', 'v', 'mi', 'vm', 'vmi'):
+        named = ', '.join(words[letter] for letter in retrieve)
+        for how in ('finish', 'close', 'kill'):
+            if retrieve + how not in ('mifinish', 'mikill'):
+                yield abandoned(retrieve, how, f'{named} retrieved, closed; then {how}', long=True)
 
 
 NONE = abandoned('none', 'finish', 'never retrieved: stopped, blocked, freed, in that order')
@@ -52,5 +30,12 @@ SCENARIOS = [
     NONE,
     abandoned('none', 'close', 'the holder dies without having retrieved anything'),
     abandoned('mi', 'finish', 'memfd and iommufd retrieved, the device not'),
+    abandoned('mi', 'kill', 'the holder is killed when it has retrieved memfd and iommufd'),
+    abandoned('m', 'deadline', 'nobody comes until the deadline',
+              append='ferry.next=iommu.liveupdate_deadline=6'),
+    abandoned('mi', 'finish', 'no handler for the device: its file is lost, and no other',
+              name='abandon-no-handler', options={'driver': 0},
+              append='ferry.next=initcall_blacklist=vfio_pci_init'),
+    *steps(),
     broken(NONE, 'stop', ('check',), ('old', 'break')),
 ]

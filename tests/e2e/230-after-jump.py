@@ -2,8 +2,11 @@
 """What can go wrong in the new kernel: each case has one ending, and one line that tells it."""
 import re
 
-from harness import console
+from harness import abandoned, console, handover, trace
+from harness.handover import DEVICE, DOMAIN, UNIT, field
 from harness.scenario import FRAME_JUDGES, Scenario
+
+JUDGES = ('verdict', 'console', 'handover', 'translation')
 
 
 def says(*patterns):
@@ -54,4 +57,87 @@ COMMAND_LINES = [
                 'size, pre-allocated 1 )']),
 ]
 
-SCENARIOS = COMMAND_LINES
+
+def damaged(name, change, summary, lines, long=False, **options):
+    """Return a scenario: what was handed over is damaged in the moment between the kernels."""
+    def check(run):
+        return says(*lines)(run) + abandoned.check(run)
+    return Scenario(name=f'damaged-{name}', test='jump', rate=2000, judges=JUDGES,
+                    options=options, kept_until='retrieved', check=check, summary=summary,
+                    long=long, at={'kexec': handover.between(change),
+                                   'abandoned': abandoned.at_abandoned})
+
+
+def records(kind):
+    """Return where the IOMMU records of a kind are, for field()."""
+    return lambda memory: memory.records(kind)
+
+
+QUARANTINE = r'quarantined: all DMA behind it is blocked'
+
+DAMAGED = [
+    damaged('iommu-root', field(lambda m: m.roots(), 8, '<I', 99),
+            'the root of the IOMMU records has another version: quarantine',
+            ['cannot read what the previous kernel handed over', QUARANTINE], lost='iv', long=True),
+    damaged('unit', field(records(UNIT), 28, '<I', 1),
+            'the unit was not handed over: quarantine',
+            ['the handover was not completed', QUARANTINE], lost='iv'),
+    damaged('device', field(records(DEVICE), 4, '<H', 99),
+            'the record of the device has another version: the device is lost',
+            [r'record \d+ cannot be used'], lost='iv'),
+    damaged('domain', field(records(DOMAIN), 32, '<Q', lambda n: n + 1),
+            'the page table has fewer tables than its record says: the device is lost',
+            ['cannot be restored'], lost='iv'),
+    damaged('pci', field(lambda m: m.functions()[1], 8, '<I', 99),
+            'the PCI records have another version: the device is stopped',
+            ['may be a kept device, stopped'], lost='v'),
+    damaged('pci-other', field(lambda m: m.functions()[0], 16, '<H', 0x1af4),
+            'another device is where the kept one was: it is stopped',
+            ['is not the kept device, lost'], lost='v', long=True),
+    damaged('iommufd', field(lambda m: m.iommufds(), 8, '<I', 99),
+            'the records of the iommufd have another version: it is lost, with its device',
+            ['nobody claimed it'], lost='iv', running=1, long=True),
+    damaged('vfio', field(lambda m: m.files(), 22, '<H', 99),
+            'the record of the device file has another version: it is lost, with its device',
+            ['nobody claimed it'], lost='v', running=1, long=True),
+]
+
+
+def stopped_first(run):
+    """Translation may go off when the device is stopped, and not before."""
+    begin = run.marks['preserved']
+    command = [w for w in trace.config_writes(run.events)
+               if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks['kexec']]
+    stopped = next((w.time for w in command if not w.value & 4), None)
+    if stopped is None:
+        return ['bus mastering was never switched off']
+    gaps = trace.translation_off(run.events, begin, run.marks['abandoned'])
+    early = [a for a, _ in gaps if a < stopped]
+    # Until its ordinary driver starts it. What was on its way arrives within the time that the
+    # kernel waits.
+    started = next((w.time for w in command if w.time > stopped and w.value & 4),
+                   run.marks['abandoned'])
+    later = trace.within(run.events, stopped + 0.1, started)
+    landed = len(trace.landings(later))
+    return (['translation went off before the device was stopped'] if early else []) + (
+        [f'{landed} frames landed after it was stopped'] if landed else [])
+
+
+def lost(name, words, summary, lines, **options):
+    """Return a scenario: because of its command line the new kernel cannot have the device."""
+    def check(run):
+        return says(*lines)(run) + stopped_first(run)
+    return Scenario(name=f'cmdline-{name}', test='jump', rate=2000,
+                    judges=('verdict', 'console'), options=options, summary=summary,
+                    append=next_words(words), at={'abandoned': abandoned.at_abandoned},
+                    kept_until='retrieved', check=check)
+
+
+LOST = [
+    lost('intremap-off', ['intremap=off'], 'no interrupt remapping: the device is refused',
+         ['nobody claimed it|was not retrieved'], have='mi', lost='v', running=1, fresh=0),
+    lost('kho-off', ['kho=off'], 'KHO is off: devices are stopped before memory is used',
+         ['devices were kept but KHO is off: stopping all devices'], session=0, have='', taken=1),
+]
+
+SCENARIOS = COMMAND_LINES + LOST + DAMAGED

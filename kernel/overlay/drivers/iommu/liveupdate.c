@@ -1194,6 +1194,24 @@ static int iommu_pasids_restore(struct iommu_liveupdate_device *device,
 	return 0;
 }
 
+/*
+ * PCI keeps the device running and the IOMMU has no record of it: the default
+ * domain, which it is about to be attached to, may pass it through.
+ */
+static void iommu_stop_unrecorded(struct device *dev)
+{
+	struct pci_dev *pdev;
+
+	if (!dev_is_pci(dev))
+		return;
+	pdev = to_pci_dev(dev);
+	if (!pci_liveupdate_incoming(pdev) ||
+	    pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		return;
+	pci_clear_master(pdev);
+	pci_err(pdev, "kept, but its IOMMU has no record of it: stopped\n");
+}
+
 /**
  * iommu_liveupdate_restore - Rebuild the domain that the hardware uses
  * @dev: a device that waits to be restored
@@ -1211,8 +1229,10 @@ struct iommu_domain *iommu_liveupdate_restore(struct device *dev)
 
 	guard(mutex)(&iommu_liveupdate_lock);
 	device = iommu_incoming_find_waiting(dev);
-	if (!device)
+	if (!device) {
+		iommu_stop_unrecorded(dev);
 		return NULL;
+	}
 
 	ret = iommu_pasids_restore(device, dev);
 	if (ret)
@@ -1289,14 +1309,51 @@ bool iommu_liveupdate_pasid_claimed(struct device *dev, u32 pasid,
 	return true;
 }
 
+/* Is it to be probed? When init runs, what is not on its bus is gone. */
+static bool iommu_device_awaited(struct iommu_liveupdate_device *ldev)
+{
+	const struct iommu_device_ser *ser = ldev->ser;
+	struct pci_dev *pdev;
+
+	if (ldev->state != IOMMU_LIVEUPDATE_DEVICE_WAITING)
+		return false;
+	if (ser->bus != IOMMU_DEVICE_SER_PCI || system_state < SYSTEM_RUNNING)
+		return true;
+	pdev = pci_get_domain_bus_and_slot(ser->segment, PCI_BUS_NUM(ser->rid),
+					   ser->rid & 0xff);
+	pci_dev_put(pdev);
+	return pdev;
+}
+
+/* Will a device that is still to be probed bring the domain? */
+static bool iommu_domain_awaited(struct iommu_liveupdate_domain *ld)
+{
+	struct iommu_liveupdate_device *ldev;
+	struct iommu_liveupdate_pasid *lp;
+	unsigned long pasid;
+
+	lockdep_assert_held(&iommu_liveupdate_lock);
+
+	list_for_each_entry(ldev, &incoming.devices, list) {
+		if (!iommu_device_awaited(ldev))
+			continue;
+		if (ldev->domain == ld)
+			return true;
+		xa_for_each(&ldev->pasids, pasid, lp)
+			if (lp->domain == ld)
+				return true;
+	}
+	return false;
+}
+
 /**
  * iommu_liveupdate_claim_domain - Give a restored domain to an iommufd
  * @record: number of its record
  *
  * Context: Process context.
  * Return: the domain, or an ERR_PTR: -ENOENT when there is no such record,
- * -EAGAIN when no device on it was probed yet, -ENODEV when it could not be
- * restored or was given up, -EBUSY when it has been claimed already.
+ * -EAGAIN when no device on it was probed yet, -ENODEV when it or all its devices
+ * could not be restored or were given up, -EBUSY when it has been claimed already.
  */
 struct iommu_domain *iommu_liveupdate_claim_domain(u32 record)
 {
@@ -1312,7 +1369,7 @@ struct iommu_domain *iommu_liveupdate_claim_domain(u32 record)
 	if (ld->state == IOMMU_LIVEUPDATE_DOMAIN_CLAIMED)
 		return ERR_PTR(-EBUSY);
 	if (!ld->domain)
-		return ERR_PTR(-EAGAIN);
+		return ERR_PTR(iommu_domain_awaited(ld) ? -EAGAIN : -ENODEV);
 
 	/* The claimer may free it from now on: do not look into it again. */
 	ld->domain->liveupdate = NULL;

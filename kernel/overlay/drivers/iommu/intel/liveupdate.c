@@ -1183,6 +1183,23 @@ static int intel_reserve_dids(struct intel_liveupdate_unit *lu,
 	return ret;
 }
 
+/*
+ * Blocked alone, it would come back to life with the default domain that it is
+ * attached to when it is probed, which may pass it through.
+ */
+static void intel_stop_requester(struct intel_iommu *iommu, u16 rid)
+{
+	struct pci_dev *pdev;
+
+	pdev = pci_get_domain_bus_and_slot(iommu->segment, PCI_BUS_NUM(rid),
+					   rid & 0xff);
+	if (pdev && !pci_is_bridge(pdev)) {
+		pci_clear_master(pdev);
+		pci_wait_for_pending_transaction(pdev);
+	}
+	pci_dev_put(pdev);
+}
+
 /* Afterwards the present entries are exactly those with a good record. */
 static void intel_scrub(struct intel_liveupdate_unit *lu)
 {
@@ -1210,9 +1227,10 @@ static void intel_scrub(struct intel_liveupdate_unit *lu)
 		if (keep_all)
 			continue;
 
-		pr_err("%s: the entry of %02x:%02x.%x has no record that fits, its DMA is blocked\n",
+		pr_err("%s: the entry of %02x:%02x.%x has no record that fits, it is stopped and blocked\n",
 		       iommu->name, PCI_BUS_NUM(rid), PCI_SLOT(rid & 0xff),
 		       PCI_FUNC(rid & 0xff));
+		intel_stop_requester(iommu, rid);
 		WRITE_ONCE(ctx[0], 0);
 		__iommu_flush_cache(iommu, ctx, sizeof(*ctx));
 	}
