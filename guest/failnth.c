@@ -111,6 +111,10 @@ static int try_once(struct failnth *f, int (*try)(void *ctx), void *ctx)
 		return rc < 0 ? v_error(rc, f->what) : 0;
 	}
 	f->next++;
+	/* Another errno than usual is a hint when the next try fails, too */
+	if (rc < 0 && rc != -ENOMEM && rc != -EAGAIN)
+		v_note("fail-nth: %s, failure %u: %s", f->what, f->next - 1,
+		       strerrorname_np(-rc));
 	if (rc < 0)
 		f->failed++;
 	else

@@ -14,7 +14,8 @@
  *
  * What it keeps. In the new kernel one pin on each folio of the file, a frozen
  * mapping (no truncate, no punch, no growth), the array of folios and the
- * struct itself, from retrieve to finish. struct memfd_hold has it all; LUO
+ * struct itself, from retrieve to finish. The array is read where it lies, so that
+ * no memory is needed once the first folio was taken over. struct memfd_hold has it all; LUO
  * carries it from one callback to the other in private_data.
  *
  * Who owns it. Before the jump KHO and the pins of memfd_luo.c. After it, KHO
@@ -62,7 +63,6 @@
 #include <linux/pagemap.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
-#include <linux/vmalloc.h>
 #include <uapi/linux/memfd.h>
 
 #include "internal.h"
@@ -72,13 +72,11 @@
  * @list: in memfd_hold_leaked when it can never be released
  * @file: the memfd, not counted except when leaked by a failed retrieve
  * @ser: what the previous kernel wrote
- * @folios: the array of @ser, mapped
  */
 struct memfd_hold {
 	struct list_head list;
 	struct file *file;
 	struct memfd_luo_ser *ser;
-	struct memfd_luo_folio_ser *folios;
 };
 
 static LIST_HEAD(memfd_hold_leaked);
@@ -159,6 +157,73 @@ static bool memfd_hold_array_preserved(const struct kho_vmalloc *array)
 	}
 
 	return pages == array->total_pages;
+}
+
+/* A walk over the array of folios, after memfd_hold_check() */
+struct memfd_hold_walk {
+	const struct kho_vmalloc_chunk *chunk;
+	unsigned int per_block, block, entry;
+	u64 left;
+};
+
+static_assert(PAGE_SIZE % sizeof(struct memfd_luo_folio_ser) == 0);
+
+static struct memfd_hold_walk memfd_hold_walk(const struct memfd_luo_ser *ser)
+{
+	struct memfd_hold_walk walk = { .left = ser->nr_folios };
+
+	if (walk.left)
+		walk.chunk = phys_to_virt(ser->folios.first.phys);
+	walk.per_block = (PAGE_SIZE << ser->folios.order) /
+			 sizeof(struct memfd_luo_folio_ser);
+	return walk;
+}
+
+/* The next one that is there, NULL at the end */
+static const struct memfd_luo_folio_ser *
+memfd_hold_next(struct memfd_hold_walk *walk)
+{
+	const struct memfd_luo_folio_ser *pfolio;
+
+	while (walk->left) {
+		walk->left--;
+		pfolio = phys_to_virt(walk->chunk->phys[walk->block]);
+		pfolio += walk->entry++;
+		if (walk->entry == walk->per_block) {
+			walk->entry = 0;
+			walk->block++;
+		}
+		if (walk->left && walk->block == KHO_VMALLOC_SIZE) {
+			walk->chunk = phys_to_virt(walk->chunk->hdr.next.phys);
+			walk->block = 0;
+		}
+		if (pfolio->pfn)
+			return pfolio;
+	}
+	return NULL;
+}
+
+static void memfd_hold_free_pages(phys_addr_t phys, unsigned int order)
+{
+	struct page *page = kho_restore_pages(phys, 1UL << order);
+
+	for (unsigned long i = 0; page && i < 1UL << order; i++)
+		__free_page(page + i);
+}
+
+static void memfd_hold_free_array(const struct kho_vmalloc *array)
+{
+	u64 pa = array->first.phys, next;
+	unsigned int order = array->order;
+
+	for (; pa; pa = next) {
+		const struct kho_vmalloc_chunk *chunk = phys_to_virt(pa);
+
+		next = chunk->hdr.next.phys;
+		for (int i = 0; i < KHO_VMALLOC_SIZE && chunk->phys[i]; i++)
+			memfd_hold_free_pages(chunk->phys[i], order);
+		memfd_hold_free_pages(pa, 0);
+	}
 }
 
 /* The struct, if it is one. What has to be true before anything is taken over */
@@ -283,25 +348,24 @@ static int memfd_hold_add_folio(struct file *file,
 
 static int memfd_hold_add_folios(struct memfd_hold *hold)
 {
+	struct memfd_hold_walk walk = memfd_hold_walk(hold->ser);
+	const struct memfd_luo_folio_ser *pfolio;
 	int err;
 
-	if (!hold->ser->nr_folios)
-		return 0;
-
-	hold->folios = kho_restore_vmalloc(&hold->ser->folios);
-	if (!hold->folios)
-		return -EIO;
-
-	for (u64 i = 0; i < hold->ser->nr_folios; i++) {
-		if (!hold->folios[i].pfn)
-			continue;
-		err = memfd_hold_add_folio(hold->file, &hold->folios[i]);
+	while ((pfolio = memfd_hold_next(&walk))) {
+		err = memfd_hold_add_folio(hold->file, pfolio);
 		if (err)
 			return err;
 		cond_resched();
 	}
 
 	return 0;
+}
+
+/* -ENOSPC is what shmem says when there is no memory for an inode */
+static bool memfd_hold_no_memory(int err)
+{
+	return err == -ENOMEM || err == -ENFILE || err == -ENOSPC;
 }
 
 static int memfd_hold_retrieve(struct liveupdate_file_op_args *args)
@@ -322,7 +386,7 @@ static int memfd_hold_retrieve(struct liveupdate_file_op_args *args)
 	if (IS_ERR(hold->file)) {
 		err = PTR_ERR(hold->file);
 		kfree(hold);
-		return err == -ENOMEM || err == -ENFILE ? -EAGAIN : err;
+		return memfd_hold_no_memory(err) ? -EAGAIN : err;
 	}
 
 	err = memfd_hold_add_folios(hold);
@@ -341,10 +405,8 @@ static int memfd_hold_retrieve(struct liveupdate_file_op_args *args)
 
 static void memfd_hold_discard_folio(const struct memfd_luo_folio_ser *pfolio)
 {
-	struct folio *folio = NULL;
+	struct folio *folio = memfd_hold_restore_folio(pfolio);
 
-	if (pfolio->pfn)
-		folio = memfd_hold_restore_folio(pfolio);
 	if (folio)
 		folio_put(folio);
 }
@@ -353,32 +415,33 @@ static void memfd_hold_discard_folio(const struct memfd_luo_folio_ser *pfolio)
 static void memfd_hold_discard(u64 pa)
 {
 	struct memfd_luo_ser *ser = memfd_hold_check(pa);
-	struct memfd_luo_folio_ser *folios;
+	const struct memfd_luo_folio_ser *pfolio;
+	struct memfd_hold_walk walk;
 
 	if (IS_ERR(ser)) {
 		pr_warn("the record of a memfd is damaged, its memory is lost\n");
 		return;
 	}
 
-	if (ser->nr_folios) {
-		folios = kho_restore_vmalloc(&ser->folios);
-		if (!folios)
-			return;
-		for (u64 i = 0; i < ser->nr_folios; i++)
-			memfd_hold_discard_folio(&folios[i]);
-		vfree(folios);
-	}
+	walk = memfd_hold_walk(ser);
+	while ((pfolio = memfd_hold_next(&walk)))
+		memfd_hold_discard_folio(pfolio);
+	if (ser->nr_folios)
+		memfd_hold_free_array(&ser->folios);
 	kho_restore_free(ser);
 }
 
 static void memfd_hold_release(struct memfd_hold *hold)
 {
-	for (u64 i = 0; i < hold->ser->nr_folios; i++)
-		if (hold->folios[i].pfn)
-			unpin_folio(pfn_folio(hold->folios[i].pfn));
+	struct memfd_hold_walk walk = memfd_hold_walk(hold->ser);
+	const struct memfd_luo_folio_ser *pfolio;
+
+	while ((pfolio = memfd_hold_next(&walk)))
+		unpin_folio(pfn_folio(pfolio->pfn));
 
 	memfd_hold_freeze_mapping(hold->file, false);
-	vfree(hold->folios);
+	if (hold->ser->nr_folios)
+		memfd_hold_free_array(&hold->ser->folios);
 	kho_restore_free(hold->ser);
 	kfree(hold);
 }
