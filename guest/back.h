@@ -15,6 +15,9 @@ int back_irq_msi(void *p);
 int back_irq_msix(void *p);
 int back_irq_intx(void *p);
 
+/* test-back-race.c */
+int back_map_race(void *p);
+
 /* test-back-kill.c */
 int back_baseline(void *p);
 int back_signal(void *p);

@@ -154,7 +154,7 @@ struct counters {
 
 static struct counters look(void)
 {
-	write_file("/proc/sys/vm/compact_memory", "1");
+	sleep_ms(500);	/* what waits for RCU is freed */
 	return (struct counters){
 		.iommu = vmstat("nr_iommu_pages"),
 		.slab = vmstat("nr_slab_unreclaimable") +
@@ -215,6 +215,8 @@ static const struct step back_out[] = {
 	CHECK("called off: an INTx meanwhile is not lost", back_irq_intx),
 	CHECK("called off, closed: everything works again", called_off_then),
 	CHECK("signals while it is preserved", back_signal),
+	CHECK("another process maps meanwhile: before, or refused",
+	      back_map_race),
 	CHECK("preserved and called off many times, nothing grows",
 	      many_cycles),
 	CHECK("frames are contiguous", contiguous),
