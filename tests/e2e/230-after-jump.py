@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What can go wrong in the new kernel: each case has one ending, and one line that tells it."""
 import re
+import struct
+import threading
+import time
 
 from harness import abandoned, console, handover, trace
 from harness.handover import DEVICE, DOMAIN, UNIT, field
@@ -140,4 +143,72 @@ LOST = [
          ['devices were kept but KHO is off: stopping all devices'], session=0, have='', taken=1),
 ]
 
-SCENARIOS = COMMAND_LINES + LOST + DAMAGED
+
+def without_map(_, memory):
+    """Take the name of the map of what is preserved away."""
+    name = b'preserved-memory-map'
+    found = [memory.bytes.find(name, tree, tree + handover.PAGE) for tree in memory.trees()]
+    return [(at, b'X') for at in found if at >= 0]
+
+
+def until_stopped(run):
+    """Damage the map; when the device is stopped, keep the memory that the log is in."""
+    handover.between(without_map)(run)
+    threading.Thread(target=read_log, args=(run,), daemon=True).start()
+
+
+def read_log(run):
+    """The panic is before there is a console, or a word from panic=: its log is in memory."""
+    box, end = run.machine, time.monotonic() + 40
+    command = box.qtest.ecam(run.bdf, 4)
+    while 'changed' not in run.marks or box.qtest.readl(command) & 4:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    time.sleep(3)
+    run.marks['read'] = time.time()
+    run.log = handover.Memory(run, 1 << 30).bytes
+    box.qmp.command('quit')
+
+
+def stopped_and_panicked(run):
+    """The device was stopped before the kernel gave up, and translation stayed on."""
+    if 'read' not in run.marks or not hasattr(run, 'log'):
+        return ['nothing was changed, or the machine ended before its log was read']
+    writes = [w for w in trace.config_writes(run.events)
+              if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks['kexec']]
+    if not writes or writes[-1].value & 4:
+        return ['the device was not stopped']
+    found = ['translation went off'] if trace.translation_off(
+        run.events, run.marks['kexec'], run.marks['read']) else []
+    later = trace.within(run.events, writes[-1].time + 0.1, run.marks['read'])
+    found += ['frames landed after it was stopped'] if trace.landings(later) else []
+    told = run.log.find(b'Kernel panic - not syncing: KHO cannot be revived') >= 0
+    return found + ([] if told else ['the log does not say why'])
+
+
+LOST_MAP = Scenario(
+    name='damaged-map', test='jump', rate=2000, judges=(), stages=1, ending='host-qmp-quit',
+    at={'kexec': until_stopped}, check=stopped_and_panicked,
+    summary='what is preserved cannot be found: devices are stopped, and the kernel panics')
+
+
+def unplug(run, _):
+    """Switch the slot off, from outside: the card is gone."""
+    qtest, port = run.machine.qtest, '00:05.0'
+    config = qtest.config(port)
+    at = config[0x34]
+    while config[at] != 0x10:
+        at = config[at + 1]
+    control = qtest.ecam(port, at + 0x18)
+    qtest.write(control, struct.pack('<H', 0x0700 | config[at + 0x18] & 0xff))
+    return []
+
+
+VANISHED = Scenario(
+    name='vanished', test='jump', rate=2000, judges=JUDGES, topology='rp',
+    options={'gone': 1, 'lost': 'iv'}, at={'kexec': handover.between(unplug)},
+    kept_until='retrieved', check=says('a device that is gone: cannot be restored'),
+    summary='the device is gone: its memory is whole, the rest is refused')
+
+SCENARIOS = COMMAND_LINES + LOST + DAMAGED + [LOST_MAP, VANISHED]
