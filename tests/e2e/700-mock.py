@@ -11,4 +11,6 @@ SCENARIOS = [
              summary='mock devices over a kexec: same ids, same page tables, all goes on'),
     Scenario(name='mock-pasid', **{**MOCK, 'test': 'mock-pasid'},
              summary='mock devices with PASIDs: what is refused, and a kexec with 64 of them'),
+    Scenario(name='mock-failnth', long=True, **{**MOCK, 'test': 'mock-failnth'},
+             summary='mock devices over a kexec, each allocation of each call fails once'),
 ]

@@ -537,8 +537,11 @@ static int mock_lu_retrieve(struct liveupdate_file_op_args *args)
 	int rc;
 
 	rc = ser ? mock_lu_retrieve_file(args, ser) : -EINVAL;
-	/* The device still runs: it can be tried again */
-	return rc == -ENOMEM ? -EAGAIN : rc;
+	/*
+	 * The device still runs, so it can be tried again. iommufd's own fault
+	 * points have other errnos than that of missing memory.
+	 */
+	return rc && ser && rc != -ENODEV ? -EAGAIN : rc;
 }
 
 static void mock_lu_finish(struct liveupdate_file_op_args *args)
