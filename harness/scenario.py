@@ -51,6 +51,7 @@ class Scenario:
     timeout: int = 120
     files: object = None                    # function(run) -> [(path in the guest, content)]
     begin: object = None                    # function(run), when the machine begins to run
+    meanwhile: object = None                # function(run), again and again during the kexec
     at: dict = field(default_factory=dict)  # sync name -> function(run), before the answer
     check: object = None                    # function(run) -> list of objections
     tolerate: tuple = ()                    # console lines that may appear
@@ -100,7 +101,8 @@ def command_line(scenario, nonce):
     words = ['console=ttyS0,115200', 'no_timer_check', 'panic=-1', 'kho=on', 'liveupdate=on',
              f'intel_iommu=on,{mode}']
     if 'debug' in scenario.kernels:
-        words += ['kho_scratch=32M,512M,0M', 'kunit.enable=0']
+        # KASAN asks the CPU's capabilities for its layout, which are unknown for a moment.
+        words += ['kho_scratch=32M,512M,0M', 'kunit.enable=0', 'no5lvl']
     words += [scenario.append] if scenario.append else []
     words += [f'ferry.test={scenario.test}', f'ferry.nonce={nonce}', 'ferry.stage=1']
     words += [f'ferry.opt={key}={value}' for key, value in scenario.options.items()]
@@ -252,8 +254,12 @@ class Run:
                 self._answer(box, sync)
 
     def _meanwhile(self):
-        if 'kexec' in self.marks and 'booted' not in self.marks and 'during' not in self.dumps:
+        if 'kexec' not in self.marks or 'booted' in self.marks:
+            return
+        if 'during' not in self.dumps:
             self.dump('during')
+        if self.scenario.meanwhile:
+            self.scenario.meanwhile(self)
 
     def _answer(self, box, sync):
         now = time.time()

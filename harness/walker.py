@@ -176,6 +176,14 @@ class Unit:
         elif kind == 2:
             self._fill(space, entry[0], (entry[0] >> 2 & 7) + 2, deep)
 
+    def directory(self, bdf):
+        """Return the indexes of the PASID tables that a requester's directory points to."""
+        context = self._context(*devfn(bdf), self.root())
+        if not context or not context[0] & 1:
+            return set()
+        words = self._words(context[0] & ADDRESS, 1 << (context[0] >> 9 & 7) + 7)
+        return {index for index, pointer in enumerate(words) if pointer & 1}
+
     def _present_pasids(self, context):
         """Return {PASID: entry} of every entry that is present, of every table."""
         directory = self._words(context[0] & ADDRESS, 1 << (context[0] >> 9 & 7) + 7)

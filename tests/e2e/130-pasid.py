@@ -6,6 +6,7 @@ unit's tables, and a word is written where they lead, as the device would do wit
 QEMU device sends one); the guest looks for it. Without a PASID the devices do real DMA all along.
 """
 import struct
+import time
 
 from harness import judges, trace, vfiouser, walker
 from harness.sampler import Watcher
@@ -89,6 +90,8 @@ def look(label):
                                 'scalable-fs': 'first-stage'}[run.scenario.iommu]
         if label == 'preserved':
             run.look_at_path()
+            run.directories = []
+            look_at_directories(run)
             run.sampler = Watcher(run.machine.qtest, run.kept)
             run.sampler.start()
         name = LABELS.get(label, label)
@@ -104,6 +107,30 @@ def look(label):
         controls(run, label)
         run.looked.append(label)
     return at_sync
+
+
+def look_at_directories(run):
+    """Remember which PASID tables the directories of kept devices point to."""
+    try:
+        unit = walker.Unit(run.machine.qtest)
+        run.directories.append((time.time(), {b: unit.directory(b) for b in run.kept}))
+    except walker.WalkError:
+        pass                            # the new kernel is just writing the root
+
+
+def check_directories(run, jump):
+    """From the prune on no directory points to a table that was not kept."""
+    pruned = trace.queue_off(jump)
+    kept = {bdf: {0} | {pasid >> 6 for pasid in found['pasids']}
+            for bdf, found in run.dumps['before']['requesters'].items() if bdf in run.kept}
+    if not any(run.directories[0][1][bdf] - tables for bdf, tables in kept.items()):
+        return [judges.Missing('no directory ever pointed to a table without entries')]
+    late = [seen for when, seen in run.directories if pruned and when > pruned]
+    if not late:
+        return [judges.Missing('no directory was read after the prune')]
+    run.figures['directories_read'] = len(late)
+    return sorted({f'{bdf}: its directory still points to tables {sorted(seen[bdf] - tables)}'
+                   for seen in late for bdf, tables in kept.items() if seen[bdf] - tables})
 
 
 def at_closed(run):
@@ -183,6 +210,7 @@ def check(run):
     found = list(run.problems) + check_gone(run, 'closed')
     found += check_gone(run, 'abandoned') if abandon else []
     jump = trace.within(run.events, run.marks['kexec'], run.marks['booted'])
+    found += check_directories(run, jump)
     for device in run.machine.server.devices.values():
         found += (check_abandoned if abandon else check_dma)(run, device)
         endpoint = device.endpoint
@@ -219,6 +247,7 @@ def scenario(name, stage, **more):
     return Scenario(
         name=name, test='pasid', iommu=f'scalable-{stage}', topology='none',
         devices=devices(ALL), unit=UNITS[f'scalable-{stage}'], judges=JUDGES, check=check, at=at,
+        meanwhile=look_at_directories,
         **{'timeout': 240, **more})
 
 
@@ -232,6 +261,7 @@ SCENARIOS = [
     FS,
     scenario('pasid-abandon', 'fs', options={'mode': 'abandon'}, kept_until='booted',
              summary='PASIDs nobody retrieves: stopped, blocked, freed'),
+    broken(FS, 'prune', ('check',), name='negative-break-prune-pasid'),
     broken(FS, 'pasids', ('verdict',), stages=1),
     broken(FS, 'pri', ('check',), stages=1),
     broken(FS, 'dev_tlb', ('check',)),

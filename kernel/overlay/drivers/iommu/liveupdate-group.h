@@ -121,9 +121,17 @@ iommu_group_check_pasids(struct iommu_group *group, struct device *dev,
 						     "PASID %lu is attached",
 						     pasid);
 		if (pasid_array_entry_to_domain(entry) != pasids[i++].domain)
-			return -EINVAL;
+			goto wrong_domain;
 	}
-	return i == nr ? 0 : -EINVAL;
+	if (i < nr)
+		return liveupdate_refuse_dev(dev, -EINVAL,
+					     "PASID %u is not attached",
+					     pasids[i].pasid);
+	return 0;
+
+wrong_domain:
+	return liveupdate_refuse_dev(dev, -EINVAL, "PASID %lu: wrong domain",
+				     pasid);
 }
 
 /**

@@ -219,6 +219,8 @@ static const struct iommu_record_ser *record_at(struct iommu_parse *p, u32 slot)
 	static const struct iommu_record_ser free_record;
 	const u8 *chunk;
 
+	if (slot >= p->nr_slots)
+		return &free_record;
 	chunk = (const u8 *)chunk_at(p, slot / IOMMU_SER_SLOTS_PER_CHUNK);
 	if (!chunk)
 		return &free_record;

@@ -475,7 +475,9 @@ static int iommu_pasid_preserve(struct iommu_liveupdate_device *ldev,
 	int ret;
 
 	if (!domain || iommu_domain_liveupdate_ops(attach->domain) != ops)
-		return -EINVAL;
+		return liveupdate_refuse_dev(dev, -EINVAL,
+					     "PASID %u: no kept page table",
+					     attach->pasid);
 
 	lp = kzalloc_obj(*lp);
 	if (!lp)
@@ -1181,12 +1183,15 @@ static int iommu_pasids_restore(struct iommu_liveupdate_device *device,
 
 	if (!xa_empty(&device->pasids) && !ops->attach_restored_pasid)
 		return -EOPNOTSUPP;
+	/* All or nothing: undoing an attachment would free the domain's id. */
 	xa_for_each(&device->pasids, pasid, lp) {
 		domain = iommu_incoming_domain_get(lp->domain, ops, dev);
 		if (IS_ERR(domain))
 			return PTR_ERR(domain);
-		ret = ops->attach_restored_pasid(dev, domain, device->ser,
-						 lp->ser);
+	}
+	xa_for_each(&device->pasids, pasid, lp) {
+		ret = ops->attach_restored_pasid(dev, lp->domain->domain,
+						 device->ser, lp->ser);
 		if (ret)
 			return ret;
 		lp->attached = true;
@@ -1234,14 +1239,14 @@ struct iommu_domain *iommu_liveupdate_restore(struct device *dev)
 		return NULL;
 	}
 
-	ret = iommu_pasids_restore(device, dev);
-	if (ret)
-		goto err_lose;
 	domain = iommu_incoming_domain_get(device->domain, device->ops, dev);
 	if (IS_ERR(domain)) {
 		ret = PTR_ERR(domain);
 		goto err_lose;
 	}
+	ret = iommu_pasids_restore(device, dev);
+	if (ret)
+		goto err_lose;
 	ret = device->ops->attach_restored(dev, domain, device->ser);
 	if (ret)
 		goto err_lose;

@@ -377,6 +377,13 @@ static int intel_device_check(struct device *dev, struct dmar_domain *domain)
 	return 0;
 }
 
+/* The hardware's entry is not what the driver believes it is. */
+static int intel_refuse_entry(struct device *dev, u32 pasid)
+{
+	return liveupdate_refuse_dev(dev, -EINVAL, "PASID %u has another entry",
+				     pasid);
+}
+
 static unsigned int count_pasid_entries(struct pasid_table *table)
 {
 	struct pasid_dir_entry *dir = table->table;
@@ -435,7 +442,7 @@ static int intel_preserve_pasid_table(struct device_domain_info *info,
 
 	entries = get_pasid_table_from_pde(table->table);
 	if (!entries || !pasid_pte_is_present(entries))
-		return -EINVAL;
+		return intel_refuse_entry(info->dev, IOMMU_NO_PASID);
 	/* An entry that no PASID record is made for would be lost. */
 	if (count_pasid_entries(table) != 1 + ser->nr_pasids)
 		return liveupdate_refuse_dev(info->dev, -EOPNOTSUPP,
@@ -508,7 +515,8 @@ static int intel_stop_pri(struct device_domain_info *info)
 		usleep_range(1000, 1100);
 	}
 	intel_resume_pri(info);
-	return -EBUSY;
+	return liveupdate_refuse_dev(info->dev, -EBUSY,
+				     "page requests are outstanding");
 #else
 	return 0;
 #endif
@@ -602,7 +610,7 @@ static int intel_preserve_device(struct device *dev,
 
 	ctx = ctx_entry(iommu, info->bus, info->devfn);
 	if (!ctx || !(READ_ONCE(ctx[0]) & 1))
-		return -EINVAL;
+		return intel_refuse_entry(dev, IOMMU_NO_PASID);
 	memcpy(ser->vtd.ctx, ctx, ctx_words(iommu) * sizeof(*ctx));
 	ser->vtd.did = ctx_did(ctx);
 
@@ -612,7 +620,7 @@ static int intel_preserve_device(struct device *dev,
 			return ret;
 	}
 	if (ser->vtd.did != domain_id_iommu(domain, iommu)) {
-		ret = -EINVAL;
+		ret = intel_refuse_entry(dev, IOMMU_NO_PASID);
 		goto err_pasid;
 	}
 	ret = intel_preserve_ctx(info, ctx, unit);
@@ -662,12 +670,12 @@ static int intel_preserve_pasid(struct device *dev, u32 pasid,
 	u64 *entry;
 	int ret;
 
-	if (pasid >= info->pasid_table->max_pasid)
-		return -EINVAL;
-	entry = ctx_pasid(device->vtd.ctx, pasid);
+	entry = pasid < info->pasid_table->max_pasid ?
+			ctx_pasid(device->vtd.ctx, pasid) :
+			NULL;
 	if (!entry || !(READ_ONCE(entry[0]) & 1) ||
 	    pasid_did(entry) != domain_id_iommu(domain, info->iommu))
-		return -EINVAL;
+		return intel_refuse_entry(dev, pasid);
 
 	table_pa = virt_to_phys(PTR_ALIGN_DOWN(entry, PAGE_SIZE));
 	ret = pasid_table_get(lu, table_pa);
@@ -743,14 +751,18 @@ static int intel_freeze_device(struct device *dev,
 	    info->pri_enabled ||
 	    (info->pasid_table &&
 	     count_pasid_entries(info->pasid_table) != 1 + ser->nr_pasids))
-		return -EIO;
+		return liveupdate_refuse_dev(dev, -EIO,
+					     "its IOMMU entries changed");
 	return 0;
 }
 
 static int intel_freeze_pasid(struct device *dev,
 			      const struct iommu_pasid_ser *ser)
 {
-	return pasid_entry_differs(dev_iommu_priv_get(dev), ser) ? -EIO : 0;
+	if (!pasid_entry_differs(dev_iommu_priv_get(dev), ser))
+		return 0;
+	return liveupdate_refuse_dev(dev, -EIO, "the entry of PASID %u changed",
+				     ser->pasid);
 }
 
 /* ----------------------------------------------------------- prune, old kernel */
@@ -837,6 +849,72 @@ static bool queue_once(struct intel_iommu *iommu, const struct qi_desc *descs,
 	       queue_run(iommu, descs, nr);
 }
 
+/* Context, PASID and IOTLB caches, then the interrupt entry cache (6.5.2). */
+static bool invalidate_caches(struct intel_iommu *iommu)
+{
+	struct qi_desc descs[4] = {};
+	unsigned int n = 0;
+
+	descs[n++].qw0 = QI_CC_GRAN(DMA_CCMD_GLOBAL_INVL) | QI_CC_TYPE;
+	if (sm_supported(iommu))
+		descs[n++].qw0 = QI_PC_GRAN(QI_PC_GLOBAL) | QI_PC_TYPE;
+	qi_desc_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &descs[n++]);
+	if (ecap_ir_support(iommu->ecap))
+		descs[n++].qw0 = QI_IEC_TYPE;
+
+	return queue_once(iommu, descs, n);
+}
+
+static void dev_tlb_desc(const struct device_domain_info *info,
+			 unsigned long key, struct qi_desc *desc)
+{
+	u32 pasid = key & IOMMU_PASID_SER_LAST;
+
+	if (pasid == IOMMU_NO_PASID)
+		qi_desc_dev_iotlb(key >> 20, info->pfsid, info->ats_qdep, 0,
+				  MAX_AGAW_PFN_WIDTH, desc);
+	else
+		qi_desc_dev_iotlb_pasid(key >> 20, info->pfsid, pasid,
+					info->ats_qdep, 0, 64 - VTD_PAGE_SHIFT,
+					desc);
+}
+
+/*
+ * A device that does not answer may go on using what it has cached, and costs
+ * nobody but its owner: without an entry its translated requests are blocked,
+ * too. The new kernel finds no entry and stops it.
+ */
+static void block_silent_device(struct intel_iommu *iommu, unsigned long key)
+{
+	u16 rid = key >> 20;
+	u64 *ctx = ctx_entry(iommu, PCI_BUS_NUM(rid), rid & 0xff);
+
+	pr_emerg("%s: %02x:%02x.%x answers no invalidation, blocked\n",
+		 iommu->name, PCI_BUS_NUM(rid), PCI_SLOT(rid & 0xff),
+		 PCI_FUNC(rid & 0xff));
+	WRITE_ONCE(ctx[0], 0);
+	__iommu_flush_cache(iommu, ctx, sizeof(*ctx));
+}
+
+/* After a batch that was not answered: one device TLB after the other. */
+static bool invalidate_each_dev_tlb(struct intel_iommu *iommu)
+{
+	struct device_domain_info *info;
+	unsigned long key, silent = ULONG_MAX;
+	struct qi_desc desc;
+
+	xa_for_each(&iommu->liveupdate->dev_tlbs, key, info) {
+		if (key >> 20 == silent)
+			continue;
+		dev_tlb_desc(info, key, &desc);
+		if (queue_once(iommu, &desc, 1))
+			continue;
+		silent = key >> 20;
+		block_silent_device(iommu, key);
+	}
+	return silent == ULONG_MAX || invalidate_caches(iommu);
+}
+
 /*
  * The device TLBs of kept devices (6.5.2.5 and 6.5.2.6), after the caches that
  * they are filled from.
@@ -847,49 +925,30 @@ static bool invalidate_dev_tlbs(struct intel_iommu *iommu)
 	struct device_domain_info *info;
 	unsigned int n = 0;
 	unsigned long key;
-	u32 pasid;
 
 	if (liveupdate_break("dev_tlb"))
 		return true;
 
 	xa_for_each(&iommu->liveupdate->dev_tlbs, key, info) {
-		pasid = key & IOMMU_PASID_SER_LAST;
-		if (pasid == IOMMU_NO_PASID)
-			qi_desc_dev_iotlb(key >> 20, info->pfsid,
-					  info->ats_qdep, 0, MAX_AGAW_PFN_WIDTH,
-					  &descs[n++]);
-		else
-			qi_desc_dev_iotlb_pasid(key >> 20, info->pfsid, pasid,
-						info->ats_qdep, 0,
-						64 - VTD_PAGE_SHIFT,
-						&descs[n++]);
+		dev_tlb_desc(info, key, &descs[n++]);
 		if (n < DEV_TLB_BATCH)
 			continue;
 		if (!queue_once(iommu, descs, n))
-			return false;
+			return invalidate_each_dev_tlb(iommu);
 		n = 0;
 	}
-	return !n || queue_once(iommu, descs, n);
+	return !n || queue_once(iommu, descs, n) ||
+	       invalidate_each_dev_tlb(iommu);
 }
 
-/* Context, PASID and IOTLB caches, then the interrupt entry cache (6.5.2). */
 static bool invalidate_all(struct intel_iommu *iommu)
 {
-	struct qi_desc descs[4] = {};
-	unsigned int n = 0;
 	bool done;
 
 	if (liveupdate_break("flush"))
 		return queue_off(iommu);
 
-	descs[n++].qw0 = QI_CC_GRAN(DMA_CCMD_GLOBAL_INVL) | QI_CC_TYPE;
-	if (sm_supported(iommu))
-		descs[n++].qw0 = QI_PC_GRAN(QI_PC_GLOBAL) | QI_PC_TYPE;
-	qi_desc_iotlb(iommu, 0, 0, 0, DMA_TLB_GLOBAL_FLUSH, &descs[n++]);
-	if (ecap_ir_support(iommu->ecap))
-		descs[n++].qw0 = QI_IEC_TYPE;
-
-	done = queue_once(iommu, descs, n) && invalidate_dev_tlbs(iommu);
+	done = invalidate_caches(iommu) && invalidate_dev_tlbs(iommu);
 	/* Off in any case: its completion is written to memory of this kernel. */
 	return queue_off(iommu) && done;
 }
@@ -911,6 +970,38 @@ static void prune_context_table(struct intel_iommu *iommu, unsigned int half)
 	}
 }
 
+/*
+ * A table that has no kept entry is memory of the next kernel, but its pointer
+ * stays in the directory when the last entry goes. The size is that of the
+ * context entry (9.4, PDTS).
+ */
+static void prune_pasid_dir(struct intel_iommu *iommu, const u64 *ctx)
+{
+	struct pasid_dir_entry *dir = phys_to_virt(ctx[0] & VTD_PAGE_MASK);
+	unsigned int i, nr = 1 << (((ctx[0] >> 9) & 7) + 7);
+	u64 pde;
+
+	for (i = 0; i < nr; i++) {
+		pde = READ_ONCE(dir[i].val);
+		if (!(pde & PASID_PTE_PRESENT) ||
+		    xa_load(&iommu->liveupdate->tables, pde >> PAGE_SHIFT))
+			continue;
+		WRITE_ONCE(dir[i].val, 0);
+		__iommu_flush_cache(iommu, &dir[i], sizeof(dir[i]));
+	}
+}
+
+static void prune_pasid_dirs(struct intel_iommu *iommu)
+{
+	unsigned int rid;
+
+	if (!sm_supported(iommu))
+		return;
+	for_each_set_bit(rid, iommu->liveupdate->kept, BIT(16))
+		prune_pasid_dir(iommu,
+				ctx_entry(iommu, PCI_BUS_NUM(rid), rid & 0xff));
+}
+
 static void prune_tables(struct intel_iommu *iommu)
 {
 	struct iommu_unit_vtd_ser *vtd = &iommu->liveupdate->ser->vtd;
@@ -920,6 +1011,7 @@ static void prune_tables(struct intel_iommu *iommu)
 	if (liveupdate_break("prune"))
 		return;
 
+	prune_pasid_dirs(iommu);
 	for (half = 0; half < CTX_HALVES; half++) {
 		root = root_half(iommu, half);
 		if (!(*root & 1))
@@ -1080,22 +1172,29 @@ static int intel_adopt_tables(struct intel_iommu *iommu,
 	return 0;
 }
 
+static const struct iommu_pasid_ser *
+next_pasid(const struct iommu_device_ser *ser, u32 first)
+{
+	return iommu_liveupdate_incoming_pasid(ser, first,
+					       IOMMU_PASID_SER_LAST);
+}
+
 /*
  * Take over one PASID table: what has a record must be what the record says, and
  * everything else is cleared. A table without a record was not preserved.
  */
 static int intel_adopt_pasid_table(struct intel_iommu *iommu,
 				   const struct iommu_device_ser *ser,
-				   struct pasid_dir_entry *pde, u32 first)
+				   struct pasid_dir_entry *pde, u32 first,
+				   const struct iommu_pasid_ser **to)
 {
 	struct pasid_entry *entries = get_pasid_table_from_pde(pde);
 	u32 pasid, last = first + PASID_TBL_ENTRIES - 1;
-	const struct iommu_pasid_ser *next;
+	const struct iommu_pasid_ser *next = *to;
 	u64 table_pa = first ? 0 : ser->vtd.pasid_table_pa;
 	const u64 *want;
 
-	next = iommu_liveupdate_incoming_pasid(ser, max(first, 1U), last);
-	if (next)
+	if (next && next->pasid <= last)
 		table_pa = next->vtd.table_pa;
 	if (!table_pa) {
 		WRITE_ONCE(pde->val, 0);
@@ -1109,8 +1208,7 @@ static int intel_adopt_pasid_table(struct intel_iommu *iommu,
 		want = pasid ? NULL : ser->vtd.pasid0;
 		if (next && next->pasid == pasid) {
 			want = next->vtd.entry;
-			next = iommu_liveupdate_incoming_pasid(ser, pasid + 1,
-							       last);
+			next = next_pasid(ser, pasid + 1);
 		}
 		if (!want)
 			WRITE_ONCE(entries->val[0], 0);
@@ -1118,6 +1216,7 @@ static int intel_adopt_pasid_table(struct intel_iommu *iommu,
 			return -EINVAL;
 	}
 	__iommu_flush_cache(iommu, phys_to_virt(table_pa), PAGE_SIZE);
+	*to = next;
 	return 0;
 }
 
@@ -1125,6 +1224,7 @@ static int intel_adopt_device_tables(struct intel_iommu *iommu,
 				     const struct iommu_device_ser *ser)
 {
 	const struct iommu_device_vtd_ser *vtd = &ser->vtd;
+	const struct iommu_pasid_ser *next = next_pasid(ser, 1);
 	struct pasid_dir_entry *dir;
 	unsigned int i;
 	int ret;
@@ -1139,7 +1239,7 @@ static int intel_adopt_device_tables(struct intel_iommu *iommu,
 		return -EINVAL;
 	for (i = 0; i < vtd->max_pasid >> PASID_PDE_SHIFT; i++) {
 		ret = intel_adopt_pasid_table(iommu, ser, &dir[i],
-					      i << PASID_PDE_SHIFT);
+					      i << PASID_PDE_SHIFT, &next);
 		if (ret)
 			return ret;
 	}

@@ -124,6 +124,8 @@ u32 iommufd_lu_next_kept_pasid(struct iommufd_device *idev, u32 pasid,
 				       UINT_MAX, XA_PRESENT))) {
 		if (!xa_get_mark(&attach->device_array, idev->obj.id, LU_KEEP))
 			continue;
+		if (!hwpt_is_paging(attach->hwpt))
+			continue;
 		*hwpt_paging = to_hwpt_paging(attach->hwpt);
 		return next;
 	}

@@ -66,6 +66,21 @@
 #define lu_refuse(err, fmt, ...) \
 	liveupdate_refuse("iommufd", err, fmt, ##__VA_ARGS__)
 
+/* The first object with an id above @index, with a short reference. */
+static struct iommufd_object *lu_after(struct iommufd_ctx *ictx,
+				       unsigned long index)
+{
+	struct iommufd_object *obj;
+
+	xa_lock(&ictx->objects);
+	do {
+		obj = xa_find_after(&ictx->objects, &index, ULONG_MAX,
+				    XA_PRESENT);
+	} while (obj && !iommufd_lock_obj(obj));
+	xa_unlock(&ictx->objects);
+	return obj;
+}
+
 /*
  * The object after @prev, NULL for the first one, with a short reference that the
  * next call puts. Leaving a loop over this early needs an iommufd_put_object().
@@ -75,17 +90,10 @@ static struct iommufd_object *lu_next(struct iommufd_ctx *ictx,
 {
 	/* Ids start at 1 */
 	unsigned long index = prev ? prev->id : 0;
-	struct iommufd_object *obj;
 
 	if (prev)
 		iommufd_put_object(ictx, prev);
-	xa_lock(&ictx->objects);
-	do {
-		obj = xa_find_after(&ictx->objects, &index, ULONG_MAX,
-				    XA_PRESENT);
-	} while (obj && !iommufd_lock_obj(obj));
-	xa_unlock(&ictx->objects);
-	return obj;
+	return lu_after(ictx, index);
 }
 
 static struct iommufd_hwpt_paging *lu_obj_hwpt(struct iommufd_object *obj)
@@ -993,6 +1001,29 @@ static u32 lu_state(struct iommufd_ctx *ictx)
 	return IOMMU_LIVEUPDATE_STATE_NONE;
 }
 
+/*
+ * Describe the first that is kept, from PASID @pasid of the object @id on. The
+ * caller copies it to userspace without a lock: that may wait for as long as
+ * userspace likes, and a reboot waits for these.
+ */
+static bool lu_describe_from(struct iommufd_ctx *ictx, u32 id, u32 pasid,
+			     struct iommu_liveupdate_object *out)
+{
+	struct iommufd_object *obj;
+	bool found;
+
+	guard(mutex)(&ictx->lu.lock);
+	for (obj = lu_after(ictx, id - 1UL); obj; obj = lu_next(ictx, obj)) {
+		found = lu_describe(obj, obj->id == id ? pasid : IOMMU_NO_PASID,
+				    out);
+		if (found) {
+			iommufd_put_object(ictx, obj);
+			return true;
+		}
+	}
+	return false;
+}
+
 /**
  * iommufd_liveupdate_objects - ioctl(IOMMU_LIVEUPDATE_OBJECTS)
  * @ucmd: the command
@@ -1006,8 +1037,7 @@ int iommufd_liveupdate_objects(struct iommufd_ucmd *ucmd)
 		u64_to_user_ptr(cmd->objects_uptr);
 	struct iommufd_ctx *ictx = ucmd->ictx;
 	struct iommu_liveupdate_object out;
-	struct iommufd_object *obj = NULL;
-	u32 pasid, nr = 0;
+	u32 id = 1, pasid = IOMMU_NO_PASID, nr = 0;
 	int rc = 0;
 
 	if (cmd->flags)
@@ -1015,21 +1045,14 @@ int iommufd_liveupdate_objects(struct iommufd_ucmd *ucmd)
 
 	mutex_lock(&ictx->lu.lock);
 	cmd->out_state = lu_state(ictx);
-	while (!rc && (obj = lu_next(ictx, obj))) {
-		for (pasid = IOMMU_NO_PASID;
-		     !rc && lu_describe(obj, pasid, &out);
-		     pasid = out.pasid + 1) {
-			if (nr < cmd->count &&
-			    copy_to_user(&to[nr], &out, sizeof(out)))
-				rc = -EFAULT;
-			nr++;
-		}
-	}
-	if (rc)
-		iommufd_put_object(ictx, obj);
 	mutex_unlock(&ictx->lu.lock);
-	if (rc)
-		return rc;
+	while (lu_describe_from(ictx, id, pasid, &out)) {
+		if (nr < cmd->count && copy_to_user(&to[nr], &out, sizeof(out)))
+			return -EFAULT;
+		nr++;
+		id = out.id;
+		pasid = out.pasid + 1;
+	}
 	if (nr > cmd->count)
 		rc = -EMSGSIZE;
 	cmd->count = nr;
