@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "dma.h"
+#include "failnth.h"
 #include "guest.h"
 
 int dma_bound_by_itself(void *p)
@@ -46,19 +47,63 @@ int dma_still_mastering(void *p)
 	return cmd >= 0 && cmd & 4 ? 0 : -EIO;
 }
 
+/* A call, with each of its allocations failing in turn if that is the test. */
+int dma_sweep(struct failnth *f, int (*try)(void *ctx),
+	      int (*undo)(void *ctx), void *ctx)
+{
+	static unsigned int points, calls;
+	int rc;
+
+	if (!opt_u64("faults", 0)) {
+		rc = try(ctx);
+		return rc < 0 ? rc : 0;
+	}
+	rc = failnth_open();
+	if (!rc)
+		rc = failnth_sweep(f, try, undo, ctx);
+	failnth_report(f);
+	points += f->failed + f->survived;
+	calls += f->tries;
+	v_info(cmdline_stage() > 1 ? "failnth_new" : "failnth_old",
+	       "%u points, %u calls", points, calls);
+	return rc;
+}
+
+static int get_session(void *p)
+{
+	struct dma *d = p;
+
+	return d->session = luo_retrieve(d->luo, SESSION_NAME);
+}
+
 int dma_get_session(void *p)
 {
+	struct failnth f = { .what = "retrieve the session" };
 	struct dma *d = p;
 
 	d->luo = luo_open();
 	if (d->luo < 0)
 		return v_error(d->luo, "open /dev/liveupdate");
-	d->session = luo_retrieve(d->luo, SESSION_NAME);
+	dma_sweep(&f, get_session, NULL, d);
 	return d->session < 0 ? v_error(d->session, "the session") : 0;
+}
+
+struct get {
+	int session, fd;
+	uint64_t token;
+};
+
+static int get_file(void *p)
+{
+	struct get *g = p;
+
+	return g->fd = luo_get(g->session, g->token);
 }
 
 int dma_get_file(struct dma *d, char what)
 {
+	struct failnth f = { 0 };
+	struct get g = { .session = d->session };
 	int *fd = what == 'm' ? &d->memfd :
 		  what == 'i' ? &d->iommufd : &d->vfio;
 	uint64_t token = what == 'm' ? dma_token_memfd() :
@@ -66,13 +111,16 @@ int dma_get_file(struct dma *d, char what)
 	unsigned int tries = 50;
 	char text[32];
 
-	*fd = luo_get(d->session, token);
-	/* Its driver may not have come up yet. */
-	while (*fd == -EAGAIN && tries--) {
-		sleep_ms(100);
-		*fd = luo_get(d->session, token);
-	}
 	snprintf(text, sizeof(text), "retrieve '%c'", what);
+	f.what = text;
+	g.token = token;
+	dma_sweep(&f, get_file, NULL, &g);
+	/* Its driver may not have come up yet. */
+	while (g.fd == -EAGAIN && tries--) {
+		sleep_ms(100);
+		get_file(&g);
+	}
+	*fd = g.fd;
 	return *fd < 0 ? v_error(*fd, text) : 0;
 }
 
@@ -134,10 +182,18 @@ int dma_frames_crossed(void *p)
 	return d->rx.count > d->state->frames ? 0 : -EIO;
 }
 
-int dma_finish(void *p)
+static int finish(void *p)
 {
 	struct dma *d = p;
-	int rc = luo_finish(d->session);
+
+	return luo_finish(d->session);
+}
+
+int dma_finish(void *p)
+{
+	struct failnth f = { .what = "finish" };
+	struct dma *d = p;
+	int rc = dma_sweep(&f, finish, NULL, d);
 
 	return rc ? v_error(rc, "LIVEUPDATE_SESSION_FINISH") : 0;
 }

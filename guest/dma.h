@@ -95,6 +95,9 @@ int dma_device_is_reset(void *ctx);
 int dma_pages_are_back(void *ctx);
 bool dma_has_kmemleak(void *ctx);
 int dma_no_leak(void *ctx);
+struct failnth;
+int dma_sweep(struct failnth *f, int (*try)(void *ctx),
+	      int (*undo)(void *ctx), void *ctx);
 
 /* dma-old.c */
 int dma_old_kernel(struct dma *d);

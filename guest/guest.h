@@ -109,6 +109,7 @@ int test_abandon(unsigned int stage);
 int test_back_down(unsigned int stage);
 int test_back_out(unsigned int stage);
 int test_dma(unsigned int stage);
+int test_faults(unsigned int stage);
 int test_frozen(unsigned int stage);
 int test_iommufd_basic(unsigned int stage);
 int test_jump(unsigned int stage);

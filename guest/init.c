@@ -20,6 +20,7 @@ static const struct test tests[] = {
 	{ "back-down", test_back_down },
 	{ "back-out", test_back_out },
 	{ "dma", test_dma },
+	{ "faults", test_faults },
 	{ "frozen", test_frozen },
 	{ "iommufd-basic", test_iommufd_basic },
 	{ "jump", test_jump },

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each allocation fails in turn, in every call of a card that goes on receiving; debug kernels."""
+from harness.scenario import FRAME_JUDGES, Scenario
+
+SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
+
+
+def check(run):
+    """Failures were injected in both kernels, and there are figures."""
+    info, found = run.verdict.info(), []
+    for key in ('failnth_old', 'failnth_new'):
+        words = info.get(key, '0').split()
+        run.figures[f'{key}_points'] = int(words[0])
+        found += [f'{key}: no failure was injected'] if words[0] == '0' else []
+    return found
+
+
+# KHO warns when its file in debugfs cannot be made, and goes on without it.
+TOLERATED = ('kho_add_subtree+',)
+
+
+def faults(name, iommu, order):
+    """Return one scenario; a file that another one needs is retrieved with it."""
+    return Scenario(name=f'faults-{name}', test='faults', kernels=('debug', 'debug'), rate=100,
+                    iommu=iommu, memory='2G', timeout=600, judges=FRAME_JUDGES, check=check,
+                    options={'faults': 1, 'order': order}, extra=SECOND, tolerate=TOLERATED,
+                    append='vfio_pci.disable_idle_d3=1', long=True,
+                    summary='DMA goes on whichever allocation fails')
+
+
+SCENARIOS = [
+    faults('legacy', 'legacy', 'miv'),
+    faults('ss', 'scalable-ss', 'vmi'),
+    faults('fs', 'scalable-fs', 'ivm'),
+]
