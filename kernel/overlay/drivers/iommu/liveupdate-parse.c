@@ -37,8 +37,9 @@
  * its PASIDs, each comparison ending at the first field that differs. A PASID asks
  * for all PASIDs of its device, too; that answer is remembered for one device,
  * because the records of one mostly come together. All n records take n^2 such
- * comparisons then: nothing for hundreds of records. Where they do not come
- * together it is n^3, which IOMMU_SER_MAX_CHUNKS bounds.
+ * comparisons then: nothing for hundreds of records. A step back in the chain
+ * begins at its head, so it is n^3 where records do not come together, or have
+ * domain ids that do not agree, which IOMMU_SER_MAX_CHUNKS bounds.
  *
  * What the hardware does with the tables is not known here. The driver compares
  * the records with it afterwards.
@@ -837,9 +838,8 @@ struct attachment {
 	u16 did;
 };
 
-/* False when the record is none, or one that cannot be read */
-static bool get_attachment(struct iommu_parse *p,
-			   const struct iommu_record_ser *rec,
+/* All but the unit; false when the record is none, or one that cannot be read */
+static bool get_attachment(const struct iommu_record_ser *rec,
 			   struct attachment *a)
 {
 	const struct iommu_device_ser *device = (const void *)rec;
@@ -850,13 +850,25 @@ static bool get_attachment(struct iommu_parse *p,
 	if (rec->type == IOMMU_RECORD_DEVICE) {
 		a->domain = device->domain;
 		a->did = device->vtd.did;
-	} else if (rec->type == IOMMU_RECORD_PASID) {
+		return true;
+	}
+	if (rec->type == IOMMU_RECORD_PASID) {
 		a->domain = pasid->domain;
 		a->did = pasid->vtd.did;
-		device = typed_at(p, pasid->device, IOMMU_RECORD_DEVICE);
-	} else {
-		return false;
+		return true;
 	}
+	return false;
+}
+
+/* The unit, which for a PASID is in another record; false when there is none */
+static bool get_unit(struct iommu_parse *p, const struct iommu_record_ser *rec,
+		     struct attachment *a)
+{
+	const struct iommu_device_ser *device = (const void *)rec;
+	const struct iommu_pasid_ser *pasid = (const void *)rec;
+
+	if (rec->type == IOMMU_RECORD_PASID)
+		device = typed_at(p, pasid->device, IOMMU_RECORD_DEVICE);
 	if (device)
 		a->unit = device->unit;
 	return device;
@@ -868,8 +880,7 @@ static bool get_attachment(struct iommu_parse *p,
  */
 static bool did_conflict(const struct attachment *a, const struct attachment *b)
 {
-	return a->unit == b->unit &&
-	       (a->domain == b->domain) != (a->did == b->did);
+	return (a->domain == b->domain) != (a->did == b->did);
 }
 
 static int check_did_earlier(const struct iommu_record_ser *rec,
@@ -879,14 +890,14 @@ static int check_did_earlier(const struct iommu_record_ser *rec,
 	struct attachment a, b;
 	u32 i;
 
-	if (rec->driver != IOMMU_SER_DRIVER_VTD ||
-	    !get_attachment(s->p, rec, &a))
+	if (rec->driver != IOMMU_SER_DRIVER_VTD || !get_attachment(rec, &a) ||
+	    !get_unit(s->p, rec, &a))
 		return 0;
 	for (i = 0; i < s->slot; i++) {
 		other = record_at(s->p, i);
-		if (other->driver == rec->driver &&
-		    get_attachment(s->p, other, &b) && did_conflict(&a, &b) &&
-		    good_alone(s->p, i))
+		if (other->driver == rec->driver && get_attachment(other, &b) &&
+		    did_conflict(&a, &b) && get_unit(s->p, other, &b) &&
+		    a.unit == b.unit && good_alone(s->p, i))
 			return refuse(s, "did", "belongs to another", a.did);
 	}
 	return 0;
