@@ -28,9 +28,10 @@
  * because LUO serializes the callbacks of a file, and no two are about one device.
  */
 
+#include <linux/iommufd_liveupdate.h>
+
 #ifdef MOCK_LIVEUPDATE
 
-#include <linux/iommufd_liveupdate.h>
 #include <linux/kexec_handover.h>
 #include <linux/kho_query.h>
 #include <linux/liveupdate.h>
