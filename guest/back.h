@@ -5,10 +5,7 @@
 
 #include "dma.h"
 
-/* A second device, which is not kept: with its iommufd there is no jump. */
-int back_refuse_later(void *p);
-void back_refuse_no_more(void);
-int back_preserve(void *p);
+int back_contiguous(void *p);
 
 /* test-back-irq.c */
 int back_irq_msi(void *p);

@@ -106,14 +106,12 @@ int dma_get_file(struct dma *d, char what)
 	struct get g = { .session = d->session };
 	int *fd = what == 'm' ? &d->memfd :
 		  what == 'i' ? &d->iommufd : &d->vfio;
-	uint64_t token = what == 'm' ? dma_token_memfd() :
-			 what == 'i' ? dma_token_iommufd() : dma_token_vfio();
 	unsigned int tries = 50;
 	char text[32];
 
 	snprintf(text, sizeof(text), "retrieve '%c'", what);
 	f.what = text;
-	g.token = token;
+	g.token = dma_token(what);
 	dma_sweep(&f, get_file, NULL, &g);
 	/* Its driver may not have come up yet. */
 	while (g.fd == -EAGAIN && tries--) {

@@ -8,6 +8,7 @@
 
 #include "dma.h"
 #include "guest.h"
+#include "kit.h"
 
 static int old_send(void *p)
 {
@@ -40,7 +41,7 @@ static int refuse_changes(void *p)
 	return 0;
 }
 
-static int list_objects(void *p)
+int dma_list_objects(void *p)
 {
 	struct dma *d = p;
 	struct dma_state *s = d->state;
@@ -57,7 +58,7 @@ static int list_objects(void *p)
 	return 0;
 }
 
-static int write_down(void *p)
+int dma_write_down(void *p)
 {
 	struct dma *d = p;
 
@@ -67,6 +68,33 @@ static int write_down(void *p)
 	v_info("frames_before", "%llu", (unsigned long long)d->rx.count);
 	v_info("tx_sent", "%llu", (unsigned long long)d->state->tx_seq);
 	return d->rx.holes || d->rx.corrupt || d->rx.dups ? -EIO : 0;
+}
+
+static struct kit late;
+
+/*
+ * The last file of the session is an iommufd with a device that is not kept: its
+ * freeze refuses, when all else is frozen.
+ */
+int dma_refuse_later(void *p)
+{
+	const char *bdf = opt_str("second", "0000:00:06.0");
+	struct dma *d = p;
+	int rc;
+
+	rc = pci_bind_vfio(bdf);
+	if (!rc)
+		rc = kit_open(&late, bdf, KIT_ALL & ~KIT_SESSION);
+	if (!rc)
+		rc = luo_preserve(d->session, late.memfd, KIT_TOKEN);
+	if (!rc)
+		rc = luo_preserve(d->session, late.iommufd, KIT_TOKEN + 1);
+	return rc ? v_error(rc, "a second iommufd") : 0;
+}
+
+void dma_refuse_no_more(void)
+{
+	kit_close(&late);
 }
 
 static const struct step old_kernel[] = {
@@ -85,11 +113,11 @@ static const struct step old_kernel[] = {
 	STEP_WHEN("the VFIO device is preserved", dma_preserve_vfio, dma_keeps),
 	CHECK_WHEN("changes are refused from here on", refuse_changes,
 		   dma_keeps),
-	CHECK_WHEN("the objects that are kept are listed", list_objects,
+	CHECK_WHEN("the objects that are kept are listed", dma_list_objects,
 		   dma_keeps),
 	STEP("DMA goes on", dma_goes_on),
 	SYNC("preserved"),
-	STEP("frames are contiguous and written down", write_down),
+	STEP("frames are contiguous and written down", dma_write_down),
 	SYNC("kexec"),
 };
 

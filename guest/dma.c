@@ -23,6 +23,13 @@ uint64_t dma_token_vfio(void)
 	return opt_u64("token_vfio", 0x300000003);
 }
 
+/* By the letter that names a file in the options: m, i or v. */
+uint64_t dma_token(char what)
+{
+	return what == 'm' ? dma_token_memfd() :
+	       what == 'i' ? dma_token_iommufd() : dma_token_vfio();
+}
+
 bool dma_keeps(void *ctx)
 {
 	struct dma *d = ctx;
@@ -254,6 +261,15 @@ int dma_preserve_vfio(void *ctx)
 	int rc = luo_preserve(d->session, d->vfio, dma_token_vfio());
 
 	return rc ? v_error(rc, "preserve the VFIO device") : 0;
+}
+
+int dma_preserve_all(void *ctx)
+{
+	int rc = dma_preserve_memfd(ctx);
+
+	if (!rc)
+		rc = dma_preserve_iommufd(ctx);
+	return rc ? rc : dma_preserve_vfio(ctx);
 }
 
 /* Sends @n frames from @bufs, which the device finds at @iova. */

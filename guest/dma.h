@@ -72,6 +72,7 @@ int dma_mark(void *ctx);
 int dma_preserve_memfd(void *ctx);
 int dma_preserve_iommufd(void *ctx);
 int dma_preserve_vfio(void *ctx);
+int dma_preserve_all(void *ctx);
 int dma_close_session(void *ctx);
 int dma_close_all(void *ctx);
 bool dma_keeps(void *ctx);
@@ -99,13 +100,18 @@ struct failnth;
 int dma_sweep(struct failnth *f, int (*try)(void *ctx),
 	      int (*undo)(void *ctx), void *ctx);
 
-/* dma-old.c */
+/* dma-old.c; each of these but the last is a step, or undoes one */
+int dma_refuse_later(void *ctx);
+void dma_refuse_no_more(void);
+int dma_list_objects(void *ctx);
+int dma_write_down(void *ctx);
 int dma_old_kernel(struct dma *d);
 
 /* helpers */
 uint64_t dma_token_memfd(void);
 uint64_t dma_token_iommufd(void);
 uint64_t dma_token_vfio(void);
+uint64_t dma_token(char what);
 void dma_look_at_memory(struct dma *d);
 int dma_wait_frames(struct dma *d, uint64_t more);
 int dma_send(struct dma *d, uint8_t *bufs, uint64_t iova, unsigned int n);

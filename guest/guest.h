@@ -87,7 +87,8 @@ size_t pattern_check(const void *mem, size_t len, uint64_t seed);
 int64_t physical_address(void *virt);
 void power_off(void) __attribute__((noreturn));
 
-/* kexec.c */
+/* kexec.c; the C library does not know this command of reboot() */
+#define RB_KEXEC	0x45584543
 #define NEXT_KERNEL	"/boot/next/bzImage"
 #define NEXT_INITRD	"/boot/next/initramfs.cpio.gz"
 #define OTHER_KERNEL	"/boot/other/bzImage"

@@ -11,10 +11,6 @@
 
 #include "guest.h"
 
-#ifndef RB_KEXEC
-#define RB_KEXEC	0x45584543
-#endif
-
 int kexec_load_file(const char *kernel, const char *initrd)
 {
 	unsigned long flags = initrd ? 0 : KEXEC_FILE_NO_INITRAMFS;

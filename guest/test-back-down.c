@@ -14,14 +14,6 @@
 
 static struct dma ctx;
 
-static int contiguous(void *p)
-{
-	struct dma *d = p;
-
-	frames_scan(&d->rx, &d->nic);
-	return d->rx.holes || d->rx.dups || d->rx.corrupt ? -EIO : 0;
-}
-
 /* Comes back only when it did not work. */
 static int go_down(const char *how)
 {
@@ -44,10 +36,10 @@ int test_back_down(unsigned int stage)
 		STEP("frames arrive", dma_frames_arrive),
 		STEP("the next kernel is loaded", dma_load_next),
 		STEP("the page table is marked", dma_mark),
-		STEP("everything is preserved", back_preserve),
+		STEP("everything is preserved", dma_preserve_all),
 		SYNC("preserved"),
 		STEP("DMA goes on", dma_goes_on),
-		STEP("frames are contiguous", contiguous),
+		STEP("frames are contiguous", back_contiguous),
 		SYNC("down"),
 	};
 	int rc;

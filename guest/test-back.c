@@ -16,7 +16,6 @@
 #define MORE_PAGES	64	/* of the whole machine, after all cycles */
 
 static struct dma ctx;
-static struct kit late;
 
 /* The ring is long, but not as long as this test: hand back what was read. */
 static int goes_on(void *p)
@@ -26,36 +25,6 @@ static int goes_on(void *p)
 
 	e1000e_replenish(&d->nic, d->rx.next);
 	return rc;
-}
-
-int back_preserve(void *p)
-{
-	int rc = dma_preserve_memfd(p);
-
-	if (!rc)
-		rc = dma_preserve_iommufd(p);
-	return rc ? rc : dma_preserve_vfio(p);
-}
-
-int back_refuse_later(void *p)
-{
-	const char *bdf = opt_str("second", "0000:00:06.0");
-	struct dma *d = p;
-	int rc;
-
-	rc = pci_bind_vfio(bdf);
-	if (!rc)
-		rc = kit_open(&late, bdf, KIT_ALL & ~KIT_SESSION);
-	if (!rc)
-		rc = luo_preserve(d->session, late.memfd, KIT_TOKEN);
-	if (!rc)
-		rc = luo_preserve(d->session, late.iommufd, KIT_TOKEN + 1);
-	return rc ? v_error(rc, "a second iommufd") : 0;
-}
-
-void back_refuse_no_more(void)
-{
-	kit_close(&late);
 }
 
 /* What is refused while preserved and a running device does not notice. */
@@ -108,7 +77,7 @@ static int closed_before(void *p)
 
 static int again(void *p)
 {
-	int rc = back_preserve(p);
+	int rc = dma_preserve_all(p);
 
 	return rc ? rc : goes_on(p);
 }
@@ -131,7 +100,7 @@ static int called_off_then(void *p)
 	struct dma *d = p;
 
 	dma_close_session(d);
-	back_refuse_no_more();
+	dma_refuse_no_more();
 	return mutable(d);
 }
 
@@ -140,7 +109,7 @@ static int cycles(struct dma *d, unsigned int n)
 	int rc = 0;
 
 	while (!rc && n--) {
-		rc = back_preserve(d);
+		rc = dma_preserve_all(d);
 		dma_close_session(d);
 		frames_scan(&d->rx, &d->nic);
 		e1000e_replenish(&d->nic, d->rx.next);
@@ -185,7 +154,7 @@ static int many_cycles(void *p)
 	return rc ? rc : bad | goes_on(d);
 }
 
-static int contiguous(void *p)
+int back_contiguous(void *p)
 {
 	struct dma *d = p;
 
@@ -204,12 +173,12 @@ static const struct step back_out[] = {
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("the next kernel is loaded", dma_load_next),
 	STEP("the page table is marked", dma_mark),
-	STEP("everything is preserved", back_preserve),
+	STEP("everything is preserved", dma_preserve_all),
 	SYNC("preserved"),
 	CHECK("a file that is no kernel is not loaded", bad_image),
 	CHECK("the session is closed: everything works again", closed_before),
 	CHECK("preserved a second time, DMA goes on", again),
-	STEP("a file that is frozen later will refuse", back_refuse_later),
+	STEP("a file that is frozen later will refuse", dma_refuse_later),
 	CHECK("called off: an MSI meanwhile is not lost", back_irq_msi),
 	CHECK("called off: an MSI-X meanwhile is not lost", back_irq_msix),
 	CHECK("called off: an INTx meanwhile is not lost", back_irq_intx),
@@ -219,7 +188,7 @@ static const struct step back_out[] = {
 	      back_map_race),
 	CHECK("preserved and called off many times, nothing grows",
 	      many_cycles),
-	CHECK("frames are contiguous", contiguous),
+	CHECK("frames are contiguous", back_contiguous),
 	SYNC("closing"),
 	CHECK("resets and attachments work again", attachments),
 	STEP("everything is closed", dma_close_all),

@@ -11,12 +11,8 @@
 #include "dma.h"
 #include "failnth.h"
 #include "guest.h"
-#include "kit.h"
-
-#define RB_KEXEC	0x45584543
 
 static struct dma ctx;
-static struct kit late;
 
 static int sweep(const char *what, int (*try)(void *), int (*undo)(void *))
 {
@@ -123,23 +119,6 @@ static int sweep_close(void *p)
 	return rc ? rc : upto_vfio(p);
 }
 
-/* The last file of the session is an iommufd with a device that is not kept. */
-static int refuse_later(void *p)
-{
-	const char *bdf = opt_str("second", "0000:00:06.0");
-	struct dma *d = p;
-	int rc;
-
-	rc = pci_bind_vfio(bdf);
-	if (!rc)
-		rc = kit_open(&late, bdf, KIT_ALL & ~KIT_SESSION);
-	if (!rc)
-		rc = luo_preserve(d->session, late.memfd, KIT_TOKEN);
-	if (!rc)
-		rc = luo_preserve(d->session, late.iommufd, KIT_TOKEN + 1);
-	return rc ? v_error(rc, "a second iommufd") : 0;
-}
-
 /* The jump never takes place: all is frozen but for the last file. */
 static int freeze(void *p)
 {
@@ -164,31 +143,8 @@ static int without_late(void *p)
 {
 	int rc = upto_vfio(p);
 
-	kit_close(&late);
+	dma_refuse_no_more();
 	return rc;
-}
-
-static int list_objects(void *p)
-{
-	struct dma *d = p;
-	uint32_t state;
-	int n;
-
-	n = iommufd_objects(d->iommufd, d->state->objects, MAX_OBJECTS, &state);
-	if (n < 0)
-		return v_error(n, "IOMMU_LIVEUPDATE_OBJECTS");
-	d->state->nr_objects = n;
-	return 0;
-}
-
-static int write_down(void *p)
-{
-	struct dma *d = p;
-
-	frames_scan(&d->rx, &d->nic);
-	d->state->frames = d->rx.count;
-	d->state->last_seq = d->rx.last_seq;
-	return d->rx.holes || d->rx.corrupt || d->rx.dups ? -EIO : 0;
 }
 
 static int open_faults(void *p)
@@ -215,13 +171,14 @@ static int old_kernel(struct dma *d)
 		STEP("each failure: preserve the device", sweep_vfio),
 		STEP("DMA goes on", dma_goes_on),
 		STEP("each failure: close the session", sweep_close),
-		STEP("a file that is frozen later will refuse", refuse_later),
+		STEP("a file that is frozen later will refuse",
+		     dma_refuse_later),
 		STEP("each failure: freeze and unfreeze", sweep_freeze),
 		STEP("without that file all is preserved again", without_late),
-		STEP("the objects are listed", list_objects),
+		STEP("the objects are listed", dma_list_objects),
 		SYNC("preserved"),
 		STEP("DMA goes on after it", dma_goes_on),
-		STEP("frames are contiguous and written down", write_down),
+		STEP("frames are contiguous and written down", dma_write_down),
 		CHECK_WHEN("nothing is leaked", dma_no_leak, dma_has_kmemleak),
 		SYNC("kexec"),
 	};

@@ -125,8 +125,7 @@ static int get_lost(void *p)
 	int first, rc;
 
 	for (what = opt_str("lost", ""); *what; what++) {
-		token = *what == 'm' ? dma_token_memfd() :
-			*what == 'i' ? dma_token_iommufd() : dma_token_vfio();
+		token = dma_token(*what);
 		first = luo_get(d->session, token);
 		rc = luo_get(d->session, token);
 		v_info("lost", "%c %d", *what, first);

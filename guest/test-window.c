@@ -17,24 +17,6 @@
 #include "kit.h"
 
 static struct dma ctx;
-static struct kit late;
-
-/* The last file of the session is an iommufd with a device that is not kept. */
-static int refuse_later(void *p)
-{
-	const char *bdf = opt_str("second", "0000:00:06.0");
-	struct dma *d = p;
-	int rc;
-
-	rc = pci_bind_vfio(bdf);
-	if (!rc)
-		rc = kit_open(&late, bdf, KIT_ALL & ~KIT_SESSION);
-	if (!rc)
-		rc = luo_preserve(d->session, late.memfd, KIT_TOKEN);
-	if (!rc)
-		rc = luo_preserve(d->session, late.iommufd, KIT_TOKEN + 1);
-	return rc ? v_error(rc, "a second iommufd") : 0;
-}
 
 static int called_off(void *p)
 {
@@ -57,38 +39,9 @@ static int start(void *p)
 
 static int session_again(void *p)
 {
-	struct dma *d = p;
-	int rc;
-
-	dma_close_session(d);
-	kit_close(&late);
-	rc = dma_preserve_memfd(d);
-	if (!rc)
-		rc = dma_preserve_iommufd(d);
-	return rc ? rc : dma_preserve_vfio(d);
-}
-
-static int list_objects(void *p)
-{
-	struct dma *d = p;
-	uint32_t state;
-	int n;
-
-	n = iommufd_objects(d->iommufd, d->state->objects, MAX_OBJECTS, &state);
-	if (n < 0)
-		return v_error(n, "IOMMU_LIVEUPDATE_OBJECTS");
-	d->state->nr_objects = n;
-	return 0;
-}
-
-static int write_down(void *p)
-{
-	struct dma *d = p;
-
-	frames_scan(&d->rx, &d->nic);
-	d->state->frames = d->rx.count;
-	d->state->last_seq = d->rx.last_seq;
-	return d->rx.holes || d->rx.corrupt || d->rx.dups ? -EIO : 0;
+	dma_close_session(p);
+	dma_refuse_no_more();
+	return dma_preserve_all(p);
 }
 
 static int old_kernel(struct dma *d)
@@ -106,15 +59,16 @@ static int old_kernel(struct dma *d)
 		STEP("the memfd is preserved", dma_preserve_memfd),
 		STEP("the iommufd is preserved", dma_preserve_iommufd),
 		STEP("the VFIO device is preserved", dma_preserve_vfio),
-		STEP("a file that is frozen later will refuse", refuse_later),
+		STEP("a file that is frozen later will refuse",
+		     dma_refuse_later),
 		CHECK("a jump is called off, nothing changed meanwhile",
 		      called_off),
 		CHECK("DMA goes on after it", dma_goes_on),
 		STEP("without that file all is preserved again", session_again),
-		STEP("the objects are listed", list_objects),
+		STEP("the objects are listed", dma_list_objects),
 		SYNC("preserved"),
 		STEP("DMA goes on", dma_goes_on),
-		STEP("frames are contiguous and written down", write_down),
+		STEP("frames are contiguous and written down", dma_write_down),
 		SYNC("kexec"),
 		STEP("processes try to change everything", start),
 	};

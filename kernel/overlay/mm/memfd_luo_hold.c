@@ -14,9 +14,10 @@
  *
  * What it keeps. In the new kernel one pin on each folio of the file, a frozen
  * mapping (no truncate, no punch, no growth), the array of folios and the
- * struct itself, from retrieve to finish. The array is read where it lies, so that
- * no memory is needed once the first folio was taken over. struct memfd_hold has it all; LUO
- * carries it from one callback to the other in private_data.
+ * struct itself, from retrieve to finish. The array is read where it lies, so
+ * that no memory is needed once the first folio was taken over. struct
+ * memfd_hold has it all; LUO carries it from one callback to the other in
+ * private_data.
  *
  * Who owns it. Before the jump KHO and the pins of memfd_luo.c. After it, KHO
  * until the file is retrieved, then the hold, and after finish whoever has a

@@ -978,7 +978,8 @@ static void prune_context_table(struct intel_iommu *iommu, unsigned int half)
 static void prune_pasid_dir(struct intel_iommu *iommu, const u64 *ctx)
 {
 	struct pasid_dir_entry *dir = phys_to_virt(ctx[0] & VTD_PAGE_MASK);
-	unsigned int i, nr = 1 << (((ctx[0] >> 9) & 7) + 7);
+	unsigned int nr = get_pasid_dir_size((const struct context_entry *)ctx);
+	unsigned int i;
 	u64 pde;
 
 	for (i = 0; i < nr; i++) {
