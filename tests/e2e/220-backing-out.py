@@ -87,9 +87,12 @@ def down_faults(run):
 
 
 def down(how, ending, check, summary, **more):
-    """Return the scenario of one way to go down."""
+    """Return the scenario of one way to go down.
+
+    A frame has to come in between the stop and the end, which is soon: they come twice as often.
+    """
     return Scenario(name=f'back-{how}', test='back-down', options={'how': how}, stages=1,
-                    rate=2000, ending=ending, check=check, summary=summary, timeout=40, **more)
+                    rate=4000, ending=ending, check=check, summary=summary, timeout=40, **more)
 
 
 REBOOT = down('reboot', 'guest-reset', stopped_first,
