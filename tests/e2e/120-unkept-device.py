@@ -28,7 +28,7 @@ class Poker:
         self.iova = iova
         self.target = target
         self.bar = qtest.readl(qtest.ecam(BDF, 0x10)) & ~0xf
-        self.results = []                   # (time, result, canary is whole)
+        self.results = []                   # (time it began, result, canary is whole)
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -48,9 +48,10 @@ class Poker:
         while not self.stopping.is_set():
             try:
                 self.qtest.writel(self.target, CANARY)
+                began = time.time()
                 result = self.access()
                 whole = self.qtest.readl(self.target) == CANARY
-                self.results.append((time.time(), result, whole))
+                self.results.append((began, result, whole))
             except PortError:
                 return
             self.stopping.wait(0.005)
