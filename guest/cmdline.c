@@ -3,7 +3,8 @@
  * The kernel command line is the only input of the guest. This file reads it,
  * and makes the one the next kernel gets: the same with the stage counted up,
  * "ferry.next=PARAM" turned into PARAM, and what "ferry.dropnext=PARAM" names
- * left out.
+ * left out. A crash kernel reserves no memory for another one, runs on one
+ * processor, and gets what "ferry.crash=PARAM" names, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,22 +124,35 @@ void cmdline_add_next(const char *param)
 	snprintf(added + used, sizeof(added) - used, " %s", param);
 }
 
-int cmdline_next(char *buf, size_t len)
+static int make_line(char *buf, size_t len, bool crash)
 {
 	size_t i, used;
 	int n;
 
-	n = snprintf(buf, len, "ferry.stage=%u%s", cmdline_stage() + 1, added);
+	n = snprintf(buf, len, "ferry.stage=%u%s%s", cmdline_stage() + 1, added,
+		     crash ? " nr_cpus=1 ferry.opt=crashed=1" : "");
 	used = n;
 	for (i = 0; i < nr_words && used < len; i++) {
 		const char *w = words[i];
 
-		if (dropped(w))
+		if (dropped(w) || (crash && !strncmp(w, "crashkernel=", 12)))
 			continue;
 		if (!strncmp(w, "ferry.next=", 11))
 			w += 11;
+		if (crash && !strncmp(w, "ferry.crash=", 12))
+			w += 12;
 		n = snprintf(buf + used, len - used, " %s", w);
 		used += n;
 	}
 	return used < len ? 0 : -E2BIG;
+}
+
+int cmdline_next(char *buf, size_t len)
+{
+	return make_line(buf, len, false);
+}
+
+int cmdline_crash(char *buf, size_t len)
+{
+	return make_line(buf, len, true);
 }

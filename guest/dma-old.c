@@ -115,6 +115,7 @@ static const struct step old_kernel[] = {
 		   dma_keeps),
 	CHECK_WHEN("the objects that are kept are listed", dma_list_objects,
 		   dma_keeps),
+	CHECK_WHEN("a crash kernel is loaded", dma_load_crash, dma_wants_crash),
 	STEP("DMA goes on", dma_goes_on),
 	SYNC("preserved"),
 	STEP("frames are contiguous and written down", dma_write_down),

@@ -107,6 +107,11 @@ int dma_list_objects(void *ctx);
 int dma_write_down(void *ctx);
 int dma_old_kernel(struct dma *d);
 
+/* crash.c */
+bool dma_wants_crash(void *ctx);
+int dma_load_crash(void *ctx);
+void dma_panic(void) __attribute__((noreturn));
+
 /* helpers */
 uint64_t dma_token_memfd(void);
 uint64_t dma_token_iommufd(void);

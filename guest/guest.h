@@ -27,6 +27,7 @@ uint64_t opt_u64(const char *key, uint64_t fallback);
 uint64_t opt_size(const char *key, uint64_t fallback);
 void cmdline_add_next(const char *param);
 int cmdline_next(char *buf, size_t len);
+int cmdline_crash(char *buf, size_t len);
 
 /* modules.c: kernels that have drivers as modules */
 bool modules_late(void);
@@ -94,6 +95,7 @@ void power_off(void) __attribute__((noreturn));
 #define OTHER_KERNEL	"/boot/other/bzImage"
 
 int kexec_load_file(const char *kernel, const char *initrd);
+int kexec_load_crash(const char *kernel, const char *initrd);
 int kexec_load_old(void);
 int kexec_unload(void);
 int kexec_loaded(void);
@@ -109,6 +111,7 @@ struct test {
 int test_abandon(unsigned int stage);
 int test_back_down(unsigned int stage);
 int test_back_out(unsigned int stage);
+int test_crash(unsigned int stage);
 int test_dma(unsigned int stage);
 int test_faults(unsigned int stage);
 int test_frozen(unsigned int stage);

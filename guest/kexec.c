@@ -11,15 +11,13 @@
 
 #include "guest.h"
 
-int kexec_load_file(const char *kernel, const char *initrd)
+static int load(const char *kernel, const char *initrd, const char *cmdline,
+		unsigned long flags)
 {
-	unsigned long flags = initrd ? 0 : KEXEC_FILE_NO_INITRAMFS;
-	int kfd, ifd = -1, rc;
-	char cmdline[4096];
+	int kfd, ifd = -1, rc = 0;
 
-	rc = cmdline_next(cmdline, sizeof(cmdline));
-	if (rc)
-		return rc;
+	if (!initrd)
+		flags |= KEXEC_FILE_NO_INITRAMFS;
 	kfd = open(kernel, O_RDONLY | O_CLOEXEC);
 	if (kfd < 0)
 		return -errno;
@@ -38,6 +36,23 @@ int kexec_load_file(const char *kernel, const char *initrd)
 		close(ifd);
 	close(kfd);
 	return rc;
+}
+
+int kexec_load_file(const char *kernel, const char *initrd)
+{
+	char cmdline[4096];
+	int rc = cmdline_next(cmdline, sizeof(cmdline));
+
+	return rc ? rc : load(kernel, initrd, cmdline, 0);
+}
+
+/* The kernel that a panic jumps into. */
+int kexec_load_crash(const char *kernel, const char *initrd)
+{
+	char cmdline[4096];
+	int rc = cmdline_crash(cmdline, sizeof(cmdline));
+
+	return rc ? rc : load(kernel, initrd, cmdline, KEXEC_FILE_ON_CRASH);
 }
 
 /*

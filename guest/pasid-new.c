@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The new kernel's half: retrieve devices with PASIDs, then change them. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
@@ -117,6 +118,8 @@ static int dma_went_on(void *p)
 
 	for_each_kept(t, d) {
 		fd = t->vfio[d->index];
+		if (fd < 0)
+			continue;	/* it is lost, and the host knows */
 		rc = vfio_bar0_read32(fd, 0x14, &done);
 		if (!rc)
 			rc = vfio_bar0_read32(fd, 0x18, &refused);
@@ -254,6 +257,8 @@ static int all_quiet(void *p)
 		before[d->index] = *(uint64_t *)(slots + d->index * DMA_SLOT);
 	sleep_ms(300);
 	for_each_kept(t, d) {
+		if (t->vfio[d->index] >= 0)
+			continue;
 		cmd = pci_config_read16(d->bdf, 4);
 		if (before[d->index] ==
 		    *(uint64_t *)(slots + d->index * DMA_SLOT) && cmd >= 0 &&
@@ -280,6 +285,58 @@ static int abandoned(struct pasid_test *t)
 		SYNC("closed"),
 		CHECK("page tables are given back", pages_are_back),
 		CHECK_WHEN("nothing is leaked", dma_no_leak, dma_has_kmemleak),
+	};
+
+	return v_run(steps, ARRAY_SIZE(steps), t);
+}
+
+static int find_devices(void *p)
+{
+	return pasid_find_devices(p);
+}
+
+/* What is lost is refused for good, and the host knows whether it has to be. */
+static int get_rest(void *p)
+{
+	struct pasid_test *t = p;
+	struct pasid_device *d;
+	char key[24];
+	int rc;
+
+	for_each_kept(t, d) {
+		rc = get(t, pasid_token(d));
+		snprintf(key, sizeof(key), "got_%u", d->index);
+		v_info(key, "%d", rc < 0 ? rc : 0);
+		if (rc == -EAGAIN ||
+		    (rc < 0 && luo_get(t->session, pasid_token(d)) != rc))
+			return v_error(rc, "it may come back");
+		t->vfio[d->index] = rc < 0 ? -1 : rc;
+	}
+	rc = get(t, 2);
+	v_info("got_iommufd", "%d", rc < 0 ? rc : 0);
+	t->iommufd = rc < 0 ? -1 : rc;
+	return rc == -EAGAIN ? v_error(rc, "it may come back") : 0;
+}
+
+static int damaged(struct pasid_test *t)
+{
+	static const struct step steps[] = {
+		STEP("the devices are found", find_devices),
+		SYNC("booted"),
+		STEP("the session is retrieved", get_session),
+		STEP("memory is retrieved", get_memory),
+		STEP("what is whole is retrieved, the rest is refused",
+		     get_rest),
+		CHECK("DMA of what is whole went on, none was refused",
+		      dma_went_on),
+		SYNC("retrieved"),
+		CHECK("the session is finished", finish),
+		CHECK("what is lost is stopped, nothing lands any more",
+		      all_quiet),
+		CHECK("DMA of what is whole goes on", dma_went_on),
+		SYNC("finished"),
+		STEP("everything is closed", close_all),
+		SYNC("closed"),
 	};
 
 	return v_run(steps, ARRAY_SIZE(steps), t);
@@ -326,5 +383,7 @@ int pasid_new_kernel(struct pasid_test *t)
 	t->round = ROUND_BOOTED;
 	if (!strcmp(opt_str("mode", ""), "abandon"))
 		return abandoned(t);
+	if (!strcmp(opt_str("mode", ""), "damaged"))
+		return damaged(t);
 	return v_run(steps, ARRAY_SIZE(steps), t);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * back-down: the machine goes down for another reason while a device is kept.
- * Option how=: reboot, poweroff, emergency (sysrq) or panic. The frames go on
- * to the end, and the host looks at what the device does meanwhile.
+ * Option how=: reboot, poweroff, emergency (sysrq), panic, or frozen: a panic
+ * between the freeze of the device and the jump, with a crash kernel loaded, for
+ * which the kernel stays there (liveupdate_delay=frozen:MS). The frames go on to
+ * the end, and the host looks at what the device does meanwhile.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,8 +13,31 @@
 
 #include "back.h"
 #include "guest.h"
+#include "kit.h"
 
 static struct dma ctx;
+
+static bool frozen(void *p)
+{
+	(void)p;
+	return !strcmp(opt_str("how", ""), "frozen");
+}
+
+/* Comes back only when it did not work. */
+static int jump_and_panic(void)
+{
+	pid_t pid;
+
+	kmsg_skip();
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid)
+		return kexec_jump();
+	while (!kmsg_count("staying at frozen for"))
+		sleep_ms(2);
+	dma_panic();
+}
 
 /* Comes back only when it did not work. */
 static int go_down(const char *how)
@@ -21,8 +46,11 @@ static int go_down(const char *how)
 		return reboot(RB_AUTOBOOT) ? -errno : -EIO;
 	if (!strcmp(how, "poweroff"))
 		return reboot(RB_POWER_OFF) ? -errno : -EIO;
-	return write_file("/proc/sysrq-trigger",
-			  strcmp(how, "panic") ? "b" : "c");
+	if (!strcmp(how, "panic"))
+		dma_panic();
+	if (frozen(NULL))
+		return jump_and_panic();
+	return write_file("/proc/sysrq-trigger", "b");
 }
 
 int test_back_down(unsigned int stage)
@@ -37,6 +65,7 @@ int test_back_down(unsigned int stage)
 		STEP("the next kernel is loaded", dma_load_next),
 		STEP("the page table is marked", dma_mark),
 		STEP("everything is preserved", dma_preserve_all),
+		STEP_WHEN("a crash kernel is loaded", dma_load_crash, frozen),
 		SYNC("preserved"),
 		STEP("DMA goes on", dma_goes_on),
 		STEP("frames are contiguous", back_contiguous),

@@ -7,7 +7,8 @@
  * retrieval, a word of the letters v, m, i; token_*= are the tokens; iova=;
  * timeout= (ms); modules=late has the new kernel ask for its modules;
  * kmemleak=0 leaves the leak scan out; testdev=1 has a second
- * device beside it that is not kept.
+ * device beside it that is not kept; crash=1 has both kernels load a crash
+ * kernel beside it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -237,6 +238,8 @@ static const struct step new_kernel[] = {
 	STEP_WHEN("the registers are mapped", map_registers, dma_keeps),
 	CHECK_WHEN("nothing changed between freeze and jump", hammered,
 		   was_hammered),
+	CHECK_WHEN("the new kernel loads a crash kernel, too", dma_load_crash,
+		   dma_wants_crash),
 	CHECK("frames are contiguous", dma_frames_are_whole),
 	CHECK_WHEN("frames arrived during the kexec", dma_frames_crossed,
 		   dma_keeps),

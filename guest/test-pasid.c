@@ -6,7 +6,8 @@
  * would. In the new kernel the guest looks for these words.
  *
  * Options: mode=legacy for a unit that has no PASIDs; mode=abandon: in the new
- * kernel nobody retrieves a device.
+ * kernel nobody retrieves a device; mode=damaged: the host damages what is handed
+ * over, and nothing else is tried.
  */
 #include <errno.h>
 #include <string.h>
@@ -79,6 +80,11 @@ int pasid_open_session(struct pasid_test *t)
 	int rc = preserve_memfd(t);
 
 	return rc ? rc : preserve_iommufd(t);
+}
+
+static int open_session(void *p)
+{
+	return pasid_open_session(p);
 }
 
 void pasid_close_session(struct pasid_test *t)
@@ -237,6 +243,40 @@ static const struct step old_kernel[] = {
 	SYNC("kexec"),
 };
 
+static int keep_all(void *p)
+{
+	struct pasid_test *t = p;
+	struct pasid_device *d;
+	struct attachment *a;
+	int rc;
+
+	for_each_dev(t, d) {
+		for_each_att(d, a) {
+			rc = pasid_keep(t, d, a);
+			if (rc)
+				return v_error(rc, "IOMMU_DEVICE_LIVEUPDATE");
+		}
+	}
+	return 0;
+}
+
+static const struct step to_be_damaged[] = {
+	STEP("the devices are bound to vfio-pci", pasid_bind_drivers),
+	STEP("memory is made", pasid_make_memory),
+	STEP("the devices are attached and do DMA", pasid_set_up),
+	STEP("PASIDs are attached", pasid_attach_all),
+	STEP("they are set to be kept", keep_all),
+	STEP("the host is told what is attached", say),
+	SYNC("ready"),
+	STEP("the next kernel is loaded", dma_load_next),
+	STEP("page tables are marked", mark),
+	STEP("memfd and iommufd are preserved", open_session),
+	STEP("the devices are preserved", preserve_devices),
+	SYNC("preserved"),
+	STEP("what devices have done is written down", write_down),
+	SYNC("kexec"),
+};
+
 int test_pasid(unsigned int stage)
 {
 	struct pasid_test *t = &test;
@@ -248,6 +288,8 @@ int test_pasid(unsigned int stage)
 	t->luo = t->session = t->memfd = t->iommufd = t->left_iommufd = -1;
 	if (stage > 1)
 		return pasid_new_kernel(t);
+	if (!strcmp(opt_str("mode", ""), "damaged"))
+		return kexec_after(to_be_damaged, ARRAY_SIZE(to_be_damaged), t);
 	rc = v_run(old_kernel, ARRAY_SIZE(old_kernel), t);
 	if (rc)
 		return rc;

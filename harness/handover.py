@@ -18,7 +18,7 @@ PAGE = 4096
 SLOT = 256
 GSTS_QIES = 1 << 26
 CERTAIN = 3
-UNIT, DOMAIN, DEVICE = 1, 2, 3
+UNIT, DOMAIN, DEVICE, PASID = 1, 2, 3, 4
 
 
 class Memory:
@@ -26,18 +26,21 @@ class Memory:
 
     def __init__(self, run, size):
         self.path = run.machine.socket('memory')
-        run.machine.qmp.command('pmemsave', val=0, size=size, filename=self.path)
+        run.machine.qmp.command('pmemsave', val=0, size=size, filename=self.path, patience=60)
         with open(self.path, 'rb') as handle:
             self.bytes = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         os.unlink(self.path)
+        self.found = {}                 # magic -> addresses; looking takes its time
 
     def pages(self, magic, fits):
         """Return the addresses of the pages that begin with a magic and fit."""
-        found, at = [], self.bytes.find(magic)
-        while at >= 0:
-            if at % PAGE == 0 and fits(self.bytes[at:at + PAGE]):
-                found.append(at)
-            at = self.bytes.find(magic, at + 1)
+        if magic not in self.found:
+            self.found[magic], at = [], self.bytes.find(magic)
+            while at >= 0:
+                if at % PAGE == 0:
+                    self.found[magic].append(at)
+                at = self.bytes.find(magic, at + 1)
+        found = [at for at in self.found[magic] if fits(self.bytes[at:at + PAGE])]
         if not found:
             raise ValueError(f'there is no {magic!r} in memory')
         return found
@@ -46,11 +49,23 @@ class Memory:
         """Return the addresses of the IOMMU records' roots."""
         return self.pages(b'IOMMLU1\0', lambda p: struct.unpack_from('<II', p, 8) == (1, 64))
 
+    def chunks(self):
+        """Return the addresses of the chunks of IOMMU records, in the order of the chain."""
+        found = []
+        for root in self.roots():
+            at = self.number(root + 16, '<Q')
+            while at and at not in found:
+                found.append(at)
+                at = self.number(at, '<Q')
+        return found
+
+    def slots(self):
+        """Return the addresses of all slots of IOMMU records; a slot's number is its index."""
+        return [at for chunk in self.chunks() for at in range(chunk + SLOT, chunk + PAGE, SLOT)]
+
     def records(self, kind):
         """Return the addresses of the IOMMU records of one kind."""
-        chunks = [struct.unpack_from('<Q', self.bytes, root + 16)[0] for root in self.roots()]
-        slots = [at for chunk in chunks for at in range(chunk + SLOT, chunk + PAGE, SLOT)]
-        found = [at for at in slots if struct.unpack_from('<H', self.bytes, at)[0] == kind]
+        found = [at for at in self.slots() if self.number(at, '<H') == kind]
         if not found:
             raise ValueError(f'there is no record of kind {kind}')
         return found
@@ -72,6 +87,17 @@ class Memory:
     def trees(self):
         """Return the addresses of the roots of KHO's tree in which devices are marked."""
         return self.pages(b'\xd0\x0d\xfe\xed', lambda p: b'liveupdate-devices' in p)
+
+    def map_root(self):
+        """Return the address of the top node of KHO's map of what is preserved."""
+        for tree in self.trees():
+            head = struct.unpack_from('>10I', self.bytes, tree)
+            name = self.bytes.find(b'preserved-memory-map', tree + head[3], tree + PAGE)
+            mark = struct.pack('>III', 3, 8, name - tree - head[3])
+            at = self.bytes.find(mark, tree + head[2], tree + PAGE)
+            if name >= 0 and at >= 0:
+                return self.number(at + len(mark), '<Q')
+        raise ValueError('there is no map of what is preserved')
 
     def number(self, address, form):
         """Return a number."""

@@ -96,12 +96,12 @@ class Qmp:
         except (PortError, ValueError):
             self.answers.put({'error': {'desc': 'closed'}})
 
-    def command(self, name, **arguments):
+    def command(self, name, patience=10, **arguments):
         """Execute a command and return what it returns."""
         with self.lock:
             self.lines.write(json.dumps({'execute': name, 'arguments': arguments}).encode())
             try:
-                answer = self.answers.get(timeout=10)
+                answer = self.answers.get(timeout=patience)
             except queue.Empty:
                 raise PortError(f'QMP: no answer to {name}') from None
         if 'error' in answer:

@@ -8,7 +8,7 @@ QEMU device sends one); the guest looks for it. Without a PASID the devices do r
 import struct
 import time
 
-from harness import judges, trace, vfiouser, walker
+from harness import judges, spoil, trace, vfiouser, walker
 from harness.sampler import Watcher
 from harness.scenario import Scenario, broken
 from harness.vfiouser import Endpoint
@@ -143,6 +143,11 @@ def at_abandoned(run):
     run.dump('abandoned')
 
 
+def look_only(label):
+    """Return what the host does at a sync point of a run in which something was damaged."""
+    return lambda run: run.dump(LABELS.get(label, label))
+
+
 SYNCS = ('ready', 'refused', 'first', 'undone', 'preserved', 'booted', 'retrieved', 'replaced',
          'detached', 'finished')
 
@@ -251,6 +256,20 @@ def scenario(name, stage, **more):
         **{'timeout': 240, **more})
 
 
+def damaged(name, spoils, summary, stage='ss'):
+    """Return a run in which each device but the first loses something else; all are alike."""
+    endpoints = tuple(Endpoint(6 + n, kind=TABLES, width=20) for n in range(len(spoils) + 1))
+    plan = {e.bdf: one for e, one in zip(endpoints[1:], spoils)}
+    at = {'ready': look('ready'), 'preserved': look('preserved'), 'closed': at_closed,
+          'kexec': spoil.change(plan, 4000),
+          **{label: look_only(label) for label in ('booted', 'retrieved', 'finished')}}
+    return Scenario(
+        name=f'damaged-{name}', test='pasid', iommu=f'scalable-{stage}', topology='none',
+        devices=endpoints, unit=UNITS[f'scalable-{stage}'], options={'mode': 'damaged'}, at=at,
+        judges=('verdict', 'console', 'handover', 'translation'), check=spoil.check(plan),
+        summary=summary, timeout=240, long=True)
+
+
 FS = scenario('pasid-fs', 'fs', summary='PASIDs over a kexec: first-stage tables, page requests')
 
 SCENARIOS = [
@@ -261,6 +280,12 @@ SCENARIOS = [
     FS,
     scenario('pasid-abandon', 'fs', options={'mode': 'abandon'}, kept_until='booted',
              summary='PASIDs nobody retrieves: stopped, blocked, freed'),
+    damaged('pasids', spoil.PASIDS, 'records of PASIDs are damaged: their devices are lost'),
+    damaged('pasids-fs', spoil.PASIDS, 'the same, first-stage tables', 'fs'),
+    damaged('pasid-entries', spoil.ENTRIES,
+            'PASID tables are not what their records say: their devices are lost'),
+    damaged('devices', spoil.DEVICES, 'records of devices are damaged, in scalable mode'),
+    damaged('devices-more', spoil.DEVICES_MORE, 'records of devices are damaged: other fields'),
     broken(FS, 'prune', ('check',), name='negative-break-prune-pasid'),
     broken(FS, 'pasids', ('verdict',), stages=1),
     broken(FS, 'pri', ('check',), stages=1),

@@ -61,14 +61,14 @@ COMMAND_LINES = [
 ]
 
 
-def damaged(name, change, summary, lines, long=False, **options):
+def damaged(name, change, summary, lines, long=False, iommu='legacy', **options):
     """Return a scenario: what was handed over is damaged in the moment between the kernels."""
     def check(run):
         return says(*lines)(run) + abandoned.check(run)
     return Scenario(name=f'damaged-{name}', test='jump', rate=2000, judges=JUDGES,
                     options=options, kept_until='retrieved', check=check, summary=summary,
-                    long=long, at={'kexec': handover.between(change),
-                                   'abandoned': abandoned.at_abandoned})
+                    long=long, iommu=iommu,
+                    at={'kexec': handover.between(change), 'abandoned': abandoned.at_abandoned})
 
 
 def records(kind):
@@ -103,6 +103,26 @@ DAMAGED = [
     damaged('vfio', field(lambda m: m.files(), 22, '<H', 99),
             'the record of the device file has another version: it is lost, with its device',
             ['nobody claimed it'], lost='v', running=1, long=True),
+    damaged('chain', field(lambda m: m.roots(), 24, '<I', 0),
+            'the chain of IOMMU records is longer than its root says: quarantine',
+            [r'nr_chunks \(0x0\): too few', QUARANTINE], lost='iv', long=True),
+    damaged('chunk', field(lambda m: m.chunks(), 8, '<I', 7),
+            'a chunk of IOMMU records is not the one that belongs there: quarantine',
+            [r'index \(0x7\): out of order', QUARANTINE], lost='iv', long=True),
+    damaged('unit-ss', field(records(UNIT), 56, '<Q', lambda n: n ^ 0x400),
+            'the unit was in another mode, by its record: quarantine',
+            ['its registers are not those of the record', QUARANTINE], lost='iv', long=True,
+            iommu='scalable-ss'),
+    damaged('domain-ss', field(records(DOMAIN), 4, '<H', 99),
+            'the record of the page table has another version, in scalable mode',
+            [r'version \(0x63\): not supported'], lost='iv', long=True, iommu='scalable-ss'),
+    damaged('domain-top', field(records(DOMAIN), 24, '<Q', lambda n: n ^ 1 << 20),
+            'the page table is another one than that of the entry',
+            ['pasid0 .*: not the table of the domain'], lost='iv', long=True,
+            iommu='scalable-ss'),
+    damaged('domain-fs', field(records(DOMAIN), 32, '<Q', lambda n: n - 1),
+            'the page table has more tables than its record says, first stage',
+            ['cannot be restored'], lost='iv', long=True, iommu='scalable-fs'),
 ]
 
 
