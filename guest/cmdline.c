@@ -116,12 +116,15 @@ static bool dropped(const char *word)
 	       !strncmp(word, "ferry.stage=", 12);
 }
 
-/* A test that wants one more parameter for the next kernel says so here. */
+/* A test that wants one more parameter for the next kernel says so; NULL: none any more. */
 void cmdline_add_next(const char *param)
 {
-	size_t used = strlen(added);
+	size_t used = param ? strlen(added) : 0;
 
-	snprintf(added + used, sizeof(added) - used, " %s", param);
+	if (!param)
+		added[0] = '\0';
+	else
+		snprintf(added + used, sizeof(added) - used, " %s", param);
 }
 
 static int make_line(char *buf, size_t len, bool crash)

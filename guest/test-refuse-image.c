@@ -4,8 +4,9 @@
  * take it over; with such a kernel loaded no device is kept; and a refusal
  * changes nothing.
  *
- * Option kind=: no-word, no-kho (the image is /boot/other/bzImage) or
- * kexec-load (the older system call).
+ * Option kind=: no-word, no-kho (the image is /boot/other/bzImage), memory (the
+ * next kernel, with a command line that takes memory away) or kexec-load (the
+ * older system call).
  */
 #include <errno.h>
 #include <string.h>
@@ -17,8 +18,17 @@ static struct dma ctx;
 
 static int load_other(void)
 {
-	if (!strcmp(opt_str("kind", "no-word"), "kexec-load"))
+	const char *kind = opt_str("kind", "no-word");
+	int rc;
+
+	if (!strcmp(kind, "kexec-load"))
 		return kexec_load_old();
+	if (!strcmp(kind, "memory")) {
+		cmdline_add_next("mem=512M");
+		rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
+		cmdline_add_next(NULL);
+		return rc;
+	}
 	return kexec_load_file(OTHER_KERNEL, NEXT_INITRD);
 }
 

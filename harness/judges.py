@@ -201,15 +201,20 @@ def path_writes(run):
     return [f'config write {cfgwrites.show(w)}: {why}' for w, why in result.refused]
 
 
+def path_resets(run, begin, end):
+    """Return the resets of the device and of the bridges above it: (time, what)."""
+    pmcsr = {f.bdf: f.capabilities[('cap', 1)] + 4 for f in run.functions
+             if ('cap', 1) in f.capabilities}
+    bridges = [f.bdf for f in run.functions if f.role == 'bridge']
+    return trace.resets(trace.within(run.events, begin, end), pmcsr, bridges)
+
+
 def resets(run):
     """No reset of any kind reached the device or a bridge above it."""
     begin, end = kept_window(run)
     if begin is None:
         return [Missing('nothing was preserved')]
-    pmcsr = {f.bdf: f.capabilities[('cap', 1)] + 4 for f in run.functions
-             if ('cap', 1) in f.capabilities}
-    bridges = [f.bdf for f in run.functions if f.role == 'bridge']
-    seen = trace.resets(trace.within(run.events, begin, end), pmcsr, bridges)
+    seen = path_resets(run, begin, end)
     run.figures['resets'] = len(seen)
     return [f'reset {1000 * (when - begin):.0f} ms after the preserve: {what}'
             for when, what in seen[:5]]
@@ -245,11 +250,8 @@ def afterwards(run):
     begin, end = run.marks.get('finished'), run.marks.get('closed')
     if begin is None or end is None or 'closed' not in run.dumps:
         return [Missing('the device was never closed')]
-    pmcsr = {f.bdf: f.capabilities[('cap', 1)] + 4 for f in run.functions
-             if ('cap', 1) in f.capabilities}
-    bridges = [f.bdf for f in run.functions if f.role == 'bridge']
     found = []
-    if not trace.resets(trace.within(run.events, begin, end), pmcsr, bridges):
+    if not path_resets(run, begin, end):
         found.append('the device was not reset when it was closed')
     dump = run.dumps['closed']
     if 'error' in dump:

@@ -5,20 +5,25 @@ import struct
 import threading
 import time
 
-from harness import abandoned, console, handover, trace
+from harness import abandoned, console, handover, judges, trace
 from harness.handover import DEVICE, DOMAIN, UNIT, field
-from harness.scenario import FRAME_JUDGES, Scenario
+from harness.scenario import FRAME_JUDGES, Scenario, broken
 
 JUDGES = ('verdict', 'console', 'handover', 'translation')
+NEXT = ('old', 'break')             # what is switched off is so in the new kernel
+
+
+def new_log(run):
+    """Return what the new kernel wrote to the console."""
+    boots = console.boots(run.console)
+    return boots[-1][1] if boots else []
 
 
 def says(*patterns):
     """Return a check: the new kernel's log has each of these lines."""
     def check(run):
-        boots = console.boots(run.console)
-        lines = boots[-1][1] if boots else []
         return [f'the new kernel did not say {p!r}' for p in patterns
-                if not any(re.search(p, line) for line in lines)]
+                if not any(re.search(p, line) for line in new_log(run))]
     return check
 
 
@@ -27,11 +32,11 @@ def next_words(words, without=()):
     return ' '.join([f'ferry.next={w}' for w in words] + [f'ferry.dropnext={w}' for w in without])
 
 
-def kept(name, words, summary, without=(), lines=(), **more):
+def kept(name, words, summary, without=(), lines=(), both='', **more):
     """Return a scenario: whatever the next kernel's command line says, DMA goes on."""
     return Scenario(name=f'cmdline-{name}', test='dma', rate=2000, judges=FRAME_JUDGES,
-                    append=next_words(words, without), check=says(*lines) if lines else None,
-                    summary=summary, **more)
+                    append=f'{both} {next_words(words, without)}'.strip(),
+                    check=says(*lines) if lines else None, summary=summary, **more)
 
 
 SM_OFF, SM_ON = 'intel_iommu=on,sm_off', 'intel_iommu=on,sm_on'
@@ -52,6 +57,8 @@ COMMAND_LINES = [
          without=[SM_ON], iommu='scalable-ss', lines=['Scalable mode is disallowed']),
     kept('unsafe-interrupts', ['intremap=off', 'iommufd.allow_unsafe_interrupts=1'],
          'no interrupt remapping, allowed: DMA goes on', long=True),
+    kept('mem', [], 'both kernels leave the same memory unused: DMA goes on', memory='2G',
+         both='mem=1G', long=True),
     kept('swiotlb-force', ['swiotlb=force'], 'swiotlb=force: a kept device bounces nothing',
          lines=['software IO TLB: area num'], long=True),
     kept('gigantic', ['hugepagesz=1G', 'hugepages=1'],
@@ -126,30 +133,69 @@ DAMAGED = [
 ]
 
 
-def stopped_first(run):
-    """Translation may go off when the device is stopped, and not before."""
-    begin = run.marks['preserved']
+def nomem(name, lines, long=True, lost='iv', **options):
+    """Return a scenario: an allocation that comes before any process fails in the new kernel."""
+    def check(run):
+        return says(*lines)(run) + abandoned.check(run)
+    return Scenario(name=f'nomem-{name}', test='jump', rate=2000, judges=JUDGES,
+                    options={'lost': lost, **options}, kernels=NEXT, kept_until='retrieved',
+                    check=check, long=long, at={'abandoned': abandoned.at_abandoned},
+                    append=next_words([f'liveupdate_break=nomem_{name}']),
+                    summary=f'the new kernel has no memory for it ({name}): abandoned')
+
+
+NOMEM = [
+    nomem('unit', [r'record \d+ is lost', QUARANTINE]),
+    nomem('domain', [r'record \d+ is lost', 'its device is lost', 'stopped and blocked']),
+    nomem('device', [r'record \d+ is lost', 'stopped and blocked']),
+    nomem('index', ['its device is lost', 'stopped and blocked']),
+    nomem('pci', ['cannot tell which devices were kept', 'may be a kept device, stopped'],
+          lost='v'),
+    nomem('adopt', [QUARANTINE]),
+    nomem('did', ['stopped and blocked'], have='mi', lost='v', long=False),
+]
+
+
+def stop_and_start(run):
+    """Return when the device was stopped, and when its ordinary driver let it go on, or None."""
     command = [w for w in trace.config_writes(run.events)
                if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks['kexec']]
     stopped = next((w.time for w in command if not w.value & 4), None)
+    return stopped, next((w.time for w in command
+                          if stopped and w.time > stopped and w.value & 4), None)
+
+
+def stopped_first(run):
+    """Translation may go off when the device is stopped, and not before."""
+    begin = run.marks['preserved']
+    stopped, started = stop_and_start(run)
     if stopped is None:
         return ['bus mastering was never switched off']
     gaps = trace.translation_off(run.events, begin, run.marks['abandoned'])
     early = [a for a, _ in gaps if a < stopped]
     # Until its ordinary driver starts it. What was on its way arrives within the time that the
     # kernel waits.
-    started = next((w.time for w in command if w.time > stopped and w.value & 4),
-                   run.marks['abandoned'])
-    later = trace.within(run.events, stopped + 0.1, started)
+    later = trace.within(run.events, stopped + 0.1, started or run.marks['abandoned'])
     landed = len(trace.landings(later))
     return (['translation went off before the device was stopped'] if early else []) + (
         [f'{landed} frames landed after it was stopped'] if landed else [])
 
 
-def lost(name, words, summary, lines, **options):
+def reset_first(run):
+    """It stood when it was found, and was reset before its driver let it do DMA again."""
+    stopped, started = stop_and_start(run)
+    if started is None:
+        return ['its ordinary driver never started it']
+    found = ['it was running when PCI found it'
+             for line in new_log(run) if 'may be a kept device, stopped' in line]
+    return found + ([] if judges.path_resets(run, stopped, started)
+                    else ['it was not reset first'])
+
+
+def lost(name, words, summary, lines, more=None, **options):
     """Return a scenario: because of its command line the new kernel cannot have the device."""
     def check(run):
-        return says(*lines)(run) + stopped_first(run)
+        return says(*lines)(run) + stopped_first(run) + (more(run) if more else [])
     return Scenario(name=f'cmdline-{name}', test='jump', rate=2000,
                     judges=('verdict', 'console'), options=options, summary=summary,
                     append=next_words(words), at={'abandoned': abandoned.at_abandoned},
@@ -160,7 +206,9 @@ LOST = [
     lost('intremap-off', ['intremap=off'], 'no interrupt remapping: the device is refused',
          ['nobody claimed it|was not retrieved'], have='mi', lost='v', running=1, fresh=0),
     lost('kho-off', ['kho=off'], 'KHO is off: devices are stopped before memory is used',
-         ['devices were kept but KHO is off: stopping all devices'], session=0, have='', taken=1),
+         ['devices were kept but KHO is off: stopping all devices',
+          'was running when it was found: reset'], reset_first, session=0,
+         have='', taken=1),
 ]
 
 
@@ -231,4 +279,11 @@ VANISHED = Scenario(
     kept_until='retrieved', check=says('a device that is gone: cannot be restored'),
     summary='the device is gone: its memory is whole, the rest is refused')
 
-SCENARIOS = COMMAND_LINES + LOST + DAMAGED + [LOST_MAP, VANISHED]
+BY_NAME = {s.name: s for s in LOST + DAMAGED}
+CONTROLS = [
+    broken(BY_NAME['damaged-device'], 'scrub_stop', ('check',), NEXT),
+    broken(BY_NAME['cmdline-kho-off'], 'stop_all', ('check',), NEXT),
+    broken(BY_NAME['cmdline-kho-off'], 'reset', ('check',), NEXT),
+]
+
+SCENARIOS = COMMAND_LINES + LOST + DAMAGED + NOMEM + [LOST_MAP, VANISHED] + CONTROLS

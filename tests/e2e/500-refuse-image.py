@@ -26,18 +26,22 @@ def reads_nothing(run):
     return changed(run, 8, bytes(4))
 
 
-def refused(kind, files, summary):
+def refused(kind, files, summary, append=''):
     """Return one scenario."""
     return Scenario(name=f'refuse-image-{kind}', test='refuse-image', options={'kind': kind},
-                    kernels=('old', 'new'), stages=1, files=files, rate=2000,
+                    kernels=('old', 'new'), stages=1, files=files, rate=2000, append=append,
                     judges=('verdict', 'console', 'faults'), summary=summary)
 
 
 WORDLESS = refused('no-word', wordless, 'an image without the capability word is refused')
+# The kernel that is taken has the same mem= as the running one; no machine is that large.
+MEMORY = refused('memory', None, 'an image with another mem= is refused', append='mem=64G')
 
 SCENARIOS = [
     WORDLESS,
     refused('no-kho', reads_nothing, 'an image that reads no handover data is refused'),
+    MEMORY,
     refused('kexec-load', None, 'an image loaded by kexec_load(2) is refused'),
     broken(WORDLESS, 'landing', ('verdict',)),
+    broken(MEMORY, 'memory', ('verdict',)),
 ]

@@ -779,7 +779,7 @@ static int iommu_incoming_add(u32 slot, struct iommu_record_ser *rec)
 
 	switch (rec->type) {
 	case IOMMU_RECORD_UNIT:
-		unit = kzalloc_obj(*unit);
+		unit = liveupdate_alloc("unit", kzalloc_obj(*unit));
 		if (!unit)
 			return -ENOMEM;
 		unit->slot = slot;
@@ -787,7 +787,7 @@ static int iommu_incoming_add(u32 slot, struct iommu_record_ser *rec)
 		list_add_tail(&unit->list, &incoming.units);
 		return 0;
 	case IOMMU_RECORD_DOMAIN:
-		domain = kzalloc_obj(*domain);
+		domain = liveupdate_alloc("domain", kzalloc_obj(*domain));
 		if (!domain)
 			return -ENOMEM;
 		domain->slot = slot;
@@ -795,7 +795,7 @@ static int iommu_incoming_add(u32 slot, struct iommu_record_ser *rec)
 		list_add_tail(&domain->list, &incoming.domains);
 		return 0;
 	case IOMMU_RECORD_DEVICE:
-		device = kzalloc_obj(*device);
+		device = liveupdate_alloc("device", kzalloc_obj(*device));
 		if (!device)
 			return -ENOMEM;
 		device->slot = slot;
@@ -805,7 +805,7 @@ static int iommu_incoming_add(u32 slot, struct iommu_record_ser *rec)
 		list_add_tail(&device->list, &incoming.devices);
 		return 0;
 	case IOMMU_RECORD_PASID:
-		pasid = kzalloc_obj(*pasid);
+		pasid = liveupdate_alloc("pasid", kzalloc_obj(*pasid));
 		if (!pasid)
 			return -ENOMEM;
 		pasid->ser = (void *)rec;
@@ -836,6 +836,8 @@ static int iommu_incoming_index(struct iommu_liveupdate_device *device)
 
 	if (ser->bus != IOMMU_DEVICE_SER_PCI)
 		return 0;
+	if (liveupdate_break("nomem_index"))
+		return -ENOMEM;
 	return xa_insert(&incoming_pci, iommu_pci_key(ser->segment, ser->rid),
 			 device, GFP_KERNEL);
 }

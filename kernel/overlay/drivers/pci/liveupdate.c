@@ -30,7 +30,10 @@
  * handed something but cannot tell which devices it is about, because all of it
  * or a single record is damaged, every endpoint without a record that is found
  * with Bus Master Enable set is treated that way: nobody else leaves it set for
- * the next kernel.
+ * the next kernel. So is what was found running, and stopped, before there was a
+ * PCI bus, because KHO is off. A driver that switches bus mastering on before it
+ * resets the device would set it going where it stood, so it is reset before any
+ * driver is bound to it.
  *
  * Locks: pci_lu_mutex protects both sets of records, the flags, and every
  * write of pci_dev->lu_outgoing and ->lu_incoming. Those are bytes of their own
@@ -685,7 +688,7 @@ static int pci_lu_copy_chunk(struct pci_chunk_ser *chunk)
 			pci_lu_damaged = true;
 			continue;
 		}
-		rec = kzalloc_obj(*rec);
+		rec = liveupdate_alloc("pci", kzalloc_obj(*rec));
 		if (!rec)
 			return -ENOMEM;
 		rec->ser = *ser;
@@ -881,6 +884,7 @@ static void pci_lu_clear_master(struct pci_dev *dev, const char *why)
 	if (dev->hdr_type != PCI_HEADER_TYPE_NORMAL)
 		return;
 	pci_read_config_word(dev, PCI_COMMAND, &cmd);
+	dev->lu_lost = cmd & PCI_COMMAND_MASTER;
 	if (cmd & PCI_COMMAND_MASTER)
 		pci_write_config_word(dev, PCI_COMMAND,
 				      cmd & ~PCI_COMMAND_MASTER);
@@ -936,6 +940,9 @@ void pci_liveupdate_setup_device(struct pci_dev *dev)
 	struct pci_lu_record *rec;
 	u16 cmd;
 
+	if (dev->hdr_type == PCI_HEADER_TYPE_NORMAL &&
+	    liveupdate_device_stopped(pci_domain_nr(dev->bus), pci_lu_bdf(dev)))
+		dev->lu_lost = true;
 	if (state == PCI_LU_NONE || dev->is_virtfn)
 		return;
 	pci_read_config_word(dev, PCI_COMMAND, &cmd);
@@ -1138,6 +1145,43 @@ bool pci_liveupdate_mask_msix(struct pci_dev *dev, u16 ctrl)
 	return true;
 }
 
+static int pci_lu_reset_locked(struct pci_dev *dev)
+{
+	int ret;
+
+	pci_save_state(dev);
+	pci_write_config_word(dev, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
+	ret = __pci_reset_function_locked(dev);
+	pci_restore_state(dev);
+	return ret;
+}
+
+/*
+ * Reset with the configuration restored, but never wait for a lock. @locked: the
+ * device lock is held.
+ */
+static int pci_lu_reset(struct pci_dev *dev, bool locked)
+{
+	struct pci_dev *bridge = pci_upstream_bridge(dev);
+	int ret = -EAGAIN;
+
+	if (!pci_reset_supported(dev))
+		return -ENOTTY;
+	if (bridge && !pci_dev_trylock(bridge))
+		return ret;
+	if (locked) {
+		pci_cfg_access_lock(dev);
+		ret = pci_lu_reset_locked(dev);
+		pci_cfg_access_unlock(dev);
+	} else if (pci_dev_trylock(dev)) {
+		ret = pci_lu_reset_locked(dev);
+		pci_dev_unlock(dev);
+	}
+	if (bridge)
+		pci_dev_unlock(bridge);
+	return ret;
+}
+
 /**
  * pci_liveupdate_may_bind - May this driver have this device?
  * @dev: A device
@@ -1161,6 +1205,30 @@ bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv)
 	rec = pci_lu_find_incoming(dev);
 	return !rec || (drv->liveupdate_compat &&
 			!strcmp(drv->liveupdate_compat, rec->ser.compat));
+}
+
+/**
+ * pci_liveupdate_may_probe - May this driver probe this device now?
+ * @dev: A device, with its lock held
+ * @drv: The driver
+ *
+ * Resets what was found running and could not be kept. Where there is no reset
+ * the driver has to cope, as after any other kexec.
+ *
+ * Context: Process context, may sleep.
+ * Return: what pci_liveupdate_may_bind() says.
+ */
+bool pci_liveupdate_may_probe(struct pci_dev *dev, const struct pci_driver *drv)
+{
+	device_lock_assert(&dev->dev);
+	if (!pci_liveupdate_may_bind(dev, drv))
+		return false;
+	if (dev->lu_lost && !liveupdate_break("reset")) {
+		pci_info(dev, "was running when it was found: %s\n",
+			 pci_lu_reset(dev, true) ? "not reset" : "reset");
+		dev->lu_lost = false;
+	}
+	return true;
 }
 
 /**
@@ -1226,29 +1294,6 @@ void pci_liveupdate_quiet_msi(struct pci_dev *dev)
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_quiet_msi);
 
-/* Reset with the configuration restored, but never wait for a lock */
-static int pci_lu_reset(struct pci_dev *dev)
-{
-	struct pci_dev *bridge = pci_upstream_bridge(dev);
-	int ret = -EAGAIN;
-
-	if (!pci_reset_supported(dev))
-		return -ENOTTY;
-	if (bridge && !pci_dev_trylock(bridge))
-		return ret;
-	if (pci_dev_trylock(dev)) {
-		pci_save_state(dev);
-		pci_write_config_word(dev, PCI_COMMAND,
-				      PCI_COMMAND_INTX_DISABLE);
-		ret = __pci_reset_function_locked(dev);
-		pci_restore_state(dev);
-		pci_dev_unlock(dev);
-	}
-	if (bridge)
-		pci_dev_unlock(bridge);
-	return ret;
-}
-
 /**
  * pci_liveupdate_stop - Stop a device that kept running
  * @dev: The endpoint
@@ -1283,7 +1328,7 @@ void pci_liveupdate_stop(struct pci_dev *dev)
 	}
 	if (stopped)
 		return;
-	ret = pci_lu_reset(dev);
+	ret = pci_lu_reset(dev, false);
 	if (ret)
 		pci_info(dev, "stopped without a reset: %pe\n", ERR_PTR(ret));
 	pci_liveupdate_quiet_msi(dev);

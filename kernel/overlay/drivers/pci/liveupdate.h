@@ -22,6 +22,8 @@ int pci_liveupdate_inherit_ats(struct pci_dev *dev, int ps);
 bool pci_liveupdate_inherit_ari(struct pci_dev *dev);
 bool pci_liveupdate_mask_msix(struct pci_dev *dev, u16 ctrl);
 bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv);
+bool pci_liveupdate_may_probe(struct pci_dev *dev,
+			      const struct pci_driver *drv);
 bool pci_liveupdate_no_recovery(struct pci_dev *dev);
 bool pci_liveupdate_slot_busy(const struct pci_slot *slot);
 
@@ -69,6 +71,12 @@ static inline bool pci_liveupdate_mask_msix(struct pci_dev *dev, u16 ctrl)
 
 static inline bool pci_liveupdate_may_bind(struct pci_dev *dev,
 					   const struct pci_driver *drv)
+{
+	return true;
+}
+
+static inline bool pci_liveupdate_may_probe(struct pci_dev *dev,
+					    const struct pci_driver *drv)
 {
 	return true;
 }

@@ -23,4 +23,8 @@ static inline void liveupdate_delay(const char *where)
 }
 #endif
 
+/* NULL instead of @alloc, which is not evaluated, when a test wants it to fail */
+#define liveupdate_alloc(what, alloc) \
+	(liveupdate_break("nomem_" what) ? NULL : (alloc))
+
 #endif /* _LINUX_LIVEUPDATE_BREAK_H */

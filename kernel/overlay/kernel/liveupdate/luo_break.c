@@ -4,6 +4,7 @@
  * tests would notice. liveupdate_break=NAME[,NAME...] on the command line:
  *
  *  landing	any image may be loaded and jumped into
+ *  memory	and an image may leave out memory that is kept
  *  frozen	page tables and attachments may change while they are kept
  *  veto	kept devices may be unbound and removed
  *  pasids	PASIDs that are attached and not kept are no reason to refuse
@@ -23,6 +24,18 @@
  *  vfio_reset	vfio-pci resets the device when it is retrieved
  *  hold	a held memfd can be truncated before it is finished
  *  stop	a kept device nobody wants is blocked, but not stopped
+ *  scrub_stop	nor is one whose entry has no record
+ *  stop_all	nor is any device when KHO is off
+ *  reset	what had to be stopped is not reset before it is bound
+ *
+ * Fault injection of the kernel's own is armed by processes. Allocations of the
+ * new kernel that come before any of them fail by name:
+ *
+ *  nomem_unit, nomem_domain, nomem_device, nomem_pasid	records of the IOMMU
+ *  nomem_index	the index of its device records
+ *  nomem_pci	records of PCI
+ *  nomem_adopt	what the adopted unit is remembered with
+ *  nomem_did	the domain ids in use
  *
  * liveupdate_delay=NAME:MS stays at a point for a while and says so all the
  * time, for tests of what happens in between:

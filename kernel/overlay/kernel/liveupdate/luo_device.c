@@ -88,6 +88,9 @@ static int luo_device_image_error(const struct kimage *image)
 		return luo_device_refuse(-ENOEXEC,
 					 "the image lacks landing word %#x",
 					 LIVEUPDATE_LANDING_WORD);
+	if (image->cuts_memory && !liveupdate_break("memory"))
+		return luo_device_refuse(-EINVAL,
+					 "image has another mem= or memmap=");
 
 	return 0;
 }
@@ -98,7 +101,8 @@ static int luo_device_image_error(const struct kimage *image)
  *
  * Context: with the kexec lock held.
  * Return: 0, -ENOEXEC if a device is kept and the image lacks the capability
- * word, -EOPNOTSUPP if a device is kept and this way of loading or jumping is
+ * word, -EINVAL if a device is kept and the image's command line may take memory
+ * away, -EOPNOTSUPP if a device is kept and this way of loading or jumping is
  * not possible with devices at all. The reason is in the log.
  */
 int luo_device_check_image(const struct kimage *image)
@@ -242,8 +246,9 @@ static int luo_device_get_locked(void)
  * Context: Process context, may sleep.
  * Return: 0, -EOPNOTSUPP if live update is off or the loaded image cannot land
  * for another reason than the missing word, -ENOEXEC if the loaded image lacks
- * the capability word, -EBUSY if an image is being loaded or the machine is
- * about to sleep, or the error of putting the mark in the KHO tree.
+ * the capability word, -EINVAL if its command line may take memory away, -EBUSY
+ * if an image is being loaded or the machine is about to sleep, or the error of
+ * putting the mark in the KHO tree.
  */
 int liveupdate_device_get(void)
 {
@@ -335,7 +340,8 @@ bool __init luo_device_early_startup(void)
 	}
 
 	pr_err("devices were kept but KHO is off: stopping all devices\n");
-	luo_device_stop_all();
+	if (!liveupdate_break("stop_all"))
+		luo_device_stop_all();
 
 	return false;
 }
@@ -348,6 +354,18 @@ bool __init luo_device_early_startup(void)
 void __init __weak luo_device_stop_all(void)
 {
 	pr_emerg("no way to stop devices on this architecture\n");
+}
+
+/**
+ * liveupdate_device_stopped - Was this function running and had to be stopped?
+ * @segment: PCI segment
+ * @bdf: bus, device and function
+ *
+ * Return: true if luo_device_stop_all() stopped it, which it cannot here.
+ */
+bool __weak liveupdate_device_stopped(u32 segment, u16 bdf)
+{
+	return false;
 }
 
 /**

@@ -4,16 +4,26 @@
  * capability word in a boot image, know the memory of the next kernel, and stop
  * every device without a driver.
  *
+ * The next kernel gets the memory map that this one got. What mem= and memmap=
+ * did to this one's is done to the next one's by its own command line: where the
+ * two say the same, or the next one says nothing, everything this kernel has is
+ * there. Anything else may take kept memory away, which the next kernel would
+ * notice when it touches it, without a console. So it must not be jumped into.
+ *
  * Nothing is kept here and no lock is needed. The image comes from userspace and
  * every offset in it is checked against its length before it is used; an image
  * in which the word cannot be found does not have it.
  */
 
+#include <linux/bitmap.h>
+#include <linux/ctype.h>
 #include <linux/delay.h>
 #include <linux/init.h>
+#include <linux/kernel.h>
 #include <linux/kexec.h>
 #include <linux/kho/abi/landing.h>
-#include <linux/pci_regs.h>
+#include <linux/liveupdate.h>
+#include <linux/pci.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
 
@@ -47,9 +57,52 @@ static u32 landing_find_word(const char *data, u32 len)
 	return 0;
 }
 
+/*
+ * The next parameter at *@pos that changes the memory map, or NULL. Parameters
+ * are split as next_arg() does it: at spaces outside of quotes, up to "--".
+ */
+static const char *landing_next_memory(const char **pos, size_t *len)
+{
+	const char *word, *name;
+	bool quoted;
+
+	for (;;) {
+		word = skip_spaces(*pos);
+		quoted = false;
+		for (*pos = word; **pos && (quoted || !isspace(**pos)); ++*pos)
+			quoted ^= **pos == '"';
+		*len = *pos - word;
+		if (!*len || (*len == 2 && !memcmp(word, "--", 2)))
+			return NULL;
+
+		name = word + (*word == '"');
+		if (!strncmp(name, "mem=", 4) || !strncmp(name, "memmap=", 7))
+			return word;
+	}
+}
+
+/* May the next kernel lack memory that this one has? */
+static bool landing_cuts_memory(const char *next, const char *running)
+{
+	const char *word, *mine;
+	size_t len, my_len;
+
+	word = landing_next_memory(&next, &len);
+	if (!word)
+		return false;
+	do {
+		mine = landing_next_memory(&running, &my_len);
+		if (!mine || my_len != len || memcmp(word, mine, len))
+			return true;
+		word = landing_next_memory(&next, &len);
+	} while (word);
+
+	return landing_next_memory(&running, &my_len);
+}
+
 /**
  * kexec_bzimage_can_land - Note if a bzImage reads what devices hand over
- * @image: image->can_land is set
+ * @image: image->can_land and image->cuts_memory are set
  * @kernel: the file
  * @len: its length, at least that of the setup header
  * @setup: length of the real mode part, at most @len
@@ -60,6 +113,10 @@ void kexec_bzimage_can_land(struct kimage *image, const char *kernel,
 	const struct setup_header *header;
 	u32 offset, fixed, total, word;
 	const char *info;
+
+	if (image->cmdline_buf)
+		image->cuts_memory = landing_cuts_memory(image->cmdline_buf,
+							 saved_command_line);
 
 	header = (void *)(kernel + offsetof(struct boot_params, hdr));
 	if (header->version < PROTOCOL_KERNEL_INFO || setup > len)
@@ -106,6 +163,23 @@ bool luo_device_memory_lands(phys_addr_t phys, size_t size)
 }
 
 #ifdef CONFIG_PCI
+/* Functions of segment 0 that were stopped, by bus, device and function */
+static DECLARE_BITMAP(landing_stopped, BIT(16)) __initdata;
+
+/**
+ * liveupdate_device_stopped - Was this function running and had to be stopped?
+ * @segment: PCI segment
+ * @bdf: bus, device and function
+ *
+ * Return: true for a function that luo_device_stop_all() stopped, until the
+ * memory of the boot is freed: what is found later was not there.
+ */
+bool __ref liveupdate_device_stopped(u32 segment, u16 bdf)
+{
+	return system_state < SYSTEM_FREEING_INITMEM && !segment &&
+	       test_bit(bdf, landing_stopped);
+}
+
 static void __init landing_stop_slot(u8 bus, u8 slot)
 {
 	for (u8 func = 0; func < 8; func++) {
@@ -119,9 +193,12 @@ static void __init landing_stop_slot(u8 bus, u8 slot)
 		}
 
 		cmd = read_pci_config_16(bus, slot, func, PCI_COMMAND);
-		if (cmd & PCI_COMMAND_MASTER)
+		if (cmd & PCI_COMMAND_MASTER) {
 			write_pci_config_16(bus, slot, func, PCI_COMMAND,
 					    cmd & ~PCI_COMMAND_MASTER);
+			__set_bit(PCI_DEVID(bus, PCI_DEVFN(slot, func)),
+				  landing_stopped);
+		}
 		if (!func &&
 		    !(read_pci_config_byte(bus, slot, func, PCI_HEADER_TYPE) &
 		      PCI_HEADER_TYPE_MFD))

@@ -1256,6 +1256,8 @@ static int intel_reserve_did(struct intel_liveupdate_unit *lu, u16 did)
 		return 0;
 	if (did < IDA_START_DID || did >= lu->iommu->max_domain_id)
 		return -EINVAL;
+	if (liveupdate_break("nomem_did"))
+		return -ENOMEM;
 	ret = ida_alloc_range(&lu->iommu->domain_ida, did, did, GFP_KERNEL);
 	if (ret < 0)
 		return ret;
@@ -1294,7 +1296,7 @@ static void intel_stop_requester(struct intel_iommu *iommu, u16 rid)
 
 	pdev = pci_get_domain_bus_and_slot(iommu->segment, PCI_BUS_NUM(rid),
 					   rid & 0xff);
-	if (pdev && !pci_is_bridge(pdev)) {
+	if (pdev && !pci_is_bridge(pdev) && !liveupdate_break("scrub_stop")) {
 		pci_clear_master(pdev);
 		pci_wait_for_pending_transaction(pdev);
 	}
@@ -1376,7 +1378,7 @@ bool intel_liveupdate_adopt(struct intel_iommu *iommu)
 	}
 	iommu->flags &= ~VTD_FLAG_TRANS_PRE_ENABLED;
 
-	lu = kzalloc_obj(*lu);
+	lu = liveupdate_alloc("adopt", kzalloc_obj(*lu));
 	if (!lu || !ser || liveupdate_break("adopt") ||
 	    intel_check_unit(iommu, ser) ||
 	    intel_adopt_tables(iommu, &ser->vtd))
@@ -1451,9 +1453,8 @@ bool intel_liveupdate_adopt_pasid_table(struct device_domain_info *info)
 	    (ctx[0] & VTD_PAGE_MASK) != ser.vtd.pasid_dir_pa)
 		return false;
 
-	table = kzalloc_obj(*table);
-	if (!table)
-		return false;
+	/* With another table the books would not be about what the device uses */
+	table = kzalloc_obj(*table, GFP_KERNEL | __GFP_NOFAIL);
 	table->table = phys_to_virt(ser.vtd.pasid_dir_pa);
 	table->max_pasid = ser.vtd.max_pasid;
 	info->pasid_table = table;
