@@ -96,7 +96,7 @@ void power_off(void) __attribute__((noreturn));
 
 int kexec_load_file(const char *kernel, const char *initrd);
 int kexec_load_crash(const char *kernel, const char *initrd);
-int kexec_load_old(void);
+int kexec_load_old(unsigned long flags);
 int kexec_unload(void);
 int kexec_loaded(void);
 int kexec_jump(void);
@@ -111,6 +111,7 @@ struct test {
 int test_abandon(unsigned int stage);
 int test_back_down(unsigned int stage);
 int test_back_out(unsigned int stage);
+int test_back_sleep(unsigned int stage);
 int test_crash(unsigned int stage);
 int test_dma(unsigned int stage);
 int test_faults(unsigned int stage);

@@ -19,6 +19,7 @@ static const struct test tests[] = {
 	{ "abandon", test_abandon },
 	{ "back-down", test_back_down },
 	{ "back-out", test_back_out },
+	{ "back-sleep", test_back_sleep },
 	{ "crash", test_crash },
 	{ "dma", test_dma },
 	{ "faults", test_faults },

@@ -59,7 +59,7 @@ int kexec_load_crash(const char *kernel, const char *initrd)
  * The older system call, which gives the kernel segments instead of an image,
  * so that nothing can be known about what they hold. Never jumped to.
  */
-int kexec_load_old(void)
+int kexec_load_old(unsigned long flags)
 {
 	static char page[4096] __attribute__((aligned(4096)));
 	struct kexec_segment seg = {
@@ -71,7 +71,7 @@ int kexec_load_old(void)
 
 	memset(page, 0xf4, sizeof(page));	/* hlt */
 	if (syscall(SYS_kexec_load, (unsigned long)seg.mem, 1UL, &seg,
-		    (unsigned long)KEXEC_ARCH_DEFAULT))
+		    flags | KEXEC_ARCH_DEFAULT))
 		return -errno;
 	return 0;
 }

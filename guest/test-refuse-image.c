@@ -22,7 +22,7 @@ static int load_other(void)
 	int rc;
 
 	if (!strcmp(kind, "kexec-load"))
-		return kexec_load_old();
+		return kexec_load_old(0);
 	if (!strcmp(kind, "memory")) {
 		cmdline_add_next("mem=512M");
 		rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);

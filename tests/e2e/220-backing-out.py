@@ -98,7 +98,13 @@ def down(how, ending, check, summary, **more):
 REBOOT = down('reboot', 'guest-reset', stopped_first,
               'an ordinary reboot with a kept device: stopped, then the IOMMU goes off')
 
+SLEEP = Scenario(
+    name='back-sleep', test='back-sleep', stages=1, rate=2000, judges=JUDGES,
+    kept_until='closing', check=never_faulted, timeout=60,
+    summary='suspend, hibernation, kexec that comes back: refused while a device is kept')
+
 SCENARIOS = [
+    SLEEP,
     REBOOT,
     broken(REBOOT, 'down', ('check',)),
     down('poweroff', 'guest-shutdown', stopped_first,
