@@ -109,6 +109,7 @@ struct test {
 };
 
 int test_abandon(unsigned int stage);
+int test_again(unsigned int stage);
 int test_back_down(unsigned int stage);
 int test_back_out(unsigned int stage);
 int test_back_sleep(unsigned int stage);

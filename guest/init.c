@@ -17,6 +17,7 @@
 
 static const struct test tests[] = {
 	{ "abandon", test_abandon },
+	{ "again", test_again },
 	{ "back-down", test_back_down },
 	{ "back-out", test_back_out },
 	{ "back-sleep", test_back_sleep },

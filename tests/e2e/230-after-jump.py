@@ -156,26 +156,26 @@ NOMEM = [
 ]
 
 
-def stop_and_start(run):
+def stop_and_start(run, jump='kexec'):
     """Return when the device was stopped, and when its ordinary driver let it go on, or None."""
     command = [w for w in trace.config_writes(run.events)
-               if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks['kexec']]
+               if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks[jump]]
     stopped = next((w.time for w in command if not w.value & 4), None)
     return stopped, next((w.time for w in command
                           if stopped and w.time > stopped and w.value & 4), None)
 
 
-def stopped_first(run):
+def stopped_first(run, since='preserved', jump='kexec', end='abandoned'):
     """Translation may go off when the device is stopped, and not before."""
-    begin = run.marks['preserved']
-    stopped, started = stop_and_start(run)
+    begin = run.marks[since]
+    stopped, started = stop_and_start(run, jump)
     if stopped is None:
         return ['bus mastering was never switched off']
-    gaps = trace.translation_off(run.events, begin, run.marks['abandoned'])
+    gaps = trace.translation_off(run.events, begin, run.marks[end])
     early = [a for a, _ in gaps if a < stopped]
     # Until its ordinary driver starts it. What was on its way arrives within the time that the
     # kernel waits.
-    later = trace.within(run.events, stopped + 0.1, started or run.marks['abandoned'])
+    later = trace.within(run.events, stopped + 0.1, started or run.marks[end])
     landed = len(trace.landings(later))
     return (['translation went off before the device was stopped'] if early else []) + (
         [f'{landed} frames landed after it was stopped'] if landed else [])
@@ -273,6 +273,26 @@ def unplug(run, _):
     return []
 
 
+def ordinary_again(run):
+    """The second jump stopped the card first; the third kernel knows nothing of it."""
+    lines = [line for _, boot in console.boots(run.console)[2:] for line in boot]
+    found = [line for line in lines if re.search('iommu: live|PCI: live|kept', line)]
+    return [f'the third kernel says {line!r}' for line in found] + stopped_first(
+        run, 'kexec2', 'kexec2', 'booted2')
+
+
+def again(name, summary, **options):
+    """Return a scenario: three kernels, and nothing is preserved for the third."""
+    return Scenario(name=f'again-{name}', test='again', kernels=('old', 'new', 'old'), rate=500,
+                    judges=('verdict', 'console', 'handover'), options=options,
+                    timeout=200, check=ordinary_again, summary=summary)
+
+
+AGAIN = [
+    again('untaken', 'nobody retrieves the card, and the next kexec is an ordinary one'),
+    again('taken', 'it is retrieved and finished, and the next kexec is an ordinary one', take=1),
+]
+
 VANISHED = Scenario(
     name='vanished', test='jump', rate=2000, judges=JUDGES, topology='rp',
     options={'gone': 1, 'lost': 'iv'}, at={'kexec': handover.between(unplug)},
@@ -286,4 +306,4 @@ CONTROLS = [
     broken(BY_NAME['cmdline-kho-off'], 'reset', ('check',), NEXT),
 ]
 
-SCENARIOS = COMMAND_LINES + LOST + DAMAGED + NOMEM + [LOST_MAP, VANISHED] + CONTROLS
+SCENARIOS = COMMAND_LINES + LOST + DAMAGED + NOMEM + [LOST_MAP, VANISHED, *AGAIN] + CONTROLS
