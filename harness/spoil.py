@@ -182,6 +182,7 @@ PASIDS = [
 # What only another record, or the hardware's entry, contradicts; and that entry itself
 ENTRIES = [
     refused('pasid', 200, '<Q', 1, 'unused bytes', 'not 0'),
+    refused('pasid', 96, '<Q', lambda _, p: p.other_table(), 'table_pa', 'belongs to another'),
     refused('pasid', 104, '<H', flip(0x40), 'did', 'not in the entry'),
     ignored('pasid', 12, '<I', UNKNOWN),
     differs('pasid', 24, '<I', flip(1)),

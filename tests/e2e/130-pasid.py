@@ -284,6 +284,8 @@ SCENARIOS = [
     damaged('pasids-fs', spoil.PASIDS, 'the same, first-stage tables', 'fs'),
     damaged('pasid-entries', spoil.ENTRIES,
             'PASID tables are not what their records say: their devices are lost'),
+    broken(damaged('pasid-entries', spoil.ENTRIES, ''), 'scrub', ('check',), ('old', 'break'),
+           name='negative-break-scrub-pasid'),
     damaged('devices', spoil.DEVICES, 'records of devices are damaged, in scalable mode'),
     damaged('devices-more', spoil.DEVICES_MORE, 'records of devices are damaged: other fields'),
     broken(FS, 'prune', ('check',), name='negative-break-prune-pasid'),

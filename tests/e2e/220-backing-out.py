@@ -80,6 +80,13 @@ def panicked(run):
     return found + translated_to_the_end(run)
 
 
+def panicked_frozen(run):
+    """The same. The jump has the lock of all kexec images: the crash kernel is not started."""
+    found = [] if any('staying at frozen' in line for line in run.console) else [
+        'it was not between freeze and jump']
+    return found + panicked(run)
+
+
 def down_faults(run):
     """No fault from the preserve to the very end."""
     seen = trace.faults(trace.within(run.events, run.marks['preserved'], run.ended))
@@ -113,6 +120,10 @@ SCENARIOS = [
          'an emergency restart with a kept device: nothing lands where it should not'),
     down('panic', 'guest-reset', panicked, append='panic=1',
          summary='a panic with a kept device: nothing lands where it should not',
+         tolerate=('Kernel panic - not syncing: sysrq triggered crash',)),
+    down('frozen', 'guest-reset', panicked_frozen, kernels=('break', 'new'), long=True,
+         append='panic=1 crashkernel=128M kho_scratch=32M,288M,0M liveupdate_delay=frozen:3000',
+         summary='a panic between freeze and jump, with a crash kernel: the machine is reset',
          tolerate=('Kernel panic - not syncing: sysrq triggered crash',)),
     OUT,
     replace(OUT, name='back-out-thousand', options={'timeout': 5000, 'cycles': 1000}, timeout=120,

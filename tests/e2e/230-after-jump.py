@@ -261,6 +261,50 @@ LOST_MAP = Scenario(
     summary='what is preserved cannot be found: devices are stopped, and the kernel panics')
 
 
+def without_node(_, memory):
+    """Have a pointer in the map of what is preserved lead where no memory is."""
+    root = memory.map_root()
+    at = next(a for a in range(root, root + handover.PAGE, 8) if memory.number(a, '<Q'))
+    return [(at, struct.pack('<Q', 0x4141414141414000))]
+
+
+def watch(run):
+    """Damage the map, and give the machine, which does not reset itself, some seconds."""
+    handover.between(without_node)(run)
+    threading.Thread(target=stand_by, args=(run,), daemon=True).start()
+
+
+def stand_by(run):
+    """End the machine some seconds after the damage."""
+    end = time.monotonic() + 90
+    while 'changed' not in run.marks and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(5)
+    run.marks['read'] = time.time()
+    run.machine.qmp.command('quit')
+
+
+def runs_on(run):
+    """The kernel stands still; the device goes on into its own memory, translated."""
+    if not {'changed', 'read'} <= set(run.marks):
+        return ['nothing was changed, or the machine ended']
+    begin, end = run.marks['kexec'], run.marks['read']
+    found = ['translation went off'] if trace.translation_off(run.events, begin, end) else []
+    found += ['DMA faulted'] if trace.faults(trace.within(run.events, begin, end),
+                                             [run.bdf]) else []
+    if not trace.landings(trace.within(run.events, end - 1, end)):
+        found.append('no frame landed any more')
+    told = any('PANIC: early exception' in line for line in run.console)
+    return found + ([] if told else ['the early console does not tell of an exception'])
+
+
+LOST_NODE = Scenario(
+    name='damaged-node', test='jump', rate=2000, judges=(), stages=1, ending='host-qmp-quit',
+    at={'kexec': watch}, check=runs_on, long=True,
+    append=next_words(['earlyprintk=serial,ttyS0,115200']),
+    summary='a pointer in the map of what is preserved leads nowhere: the kernel stands still')
+
+
 def unplug(run, _):
     """Switch the slot off, from outside: the card is gone."""
     qtest, port = run.machine.qtest, '00:05.0'
@@ -306,4 +350,5 @@ CONTROLS = [
     broken(BY_NAME['cmdline-kho-off'], 'reset', ('check',), NEXT),
 ]
 
-SCENARIOS = COMMAND_LINES + LOST + DAMAGED + NOMEM + [LOST_MAP, VANISHED, *AGAIN] + CONTROLS
+SCENARIOS = (COMMAND_LINES + LOST + DAMAGED + NOMEM +
+             [LOST_MAP, LOST_NODE, VANISHED, *AGAIN] + CONTROLS)

@@ -117,6 +117,9 @@ def beside(run):
 
 
 OLD = scenario('old', 'old', 'the old kernel panics with a kept device')
+MODE = scenario('mode', 'old', 'the crash kernel is told another mode of the IOMMU', long=True,
+                iommu='scalable-ss', words=['ferry.crash=intel_iommu=on,sm_off'])
+
 SCENARIOS = [
     OLD,
     replace(OLD, name='crash-old-ss', iommu='scalable-ss', long=True),
@@ -135,6 +138,7 @@ SCENARIOS = [
     replace(scenario('iommu-off', 'old', 'control: a crash kernel obeys intel_iommu=off',
                      words=['ferry.crash=intel_iommu=off'], must_fail=('translation',), long=True),
             name='negative-crash-iommu-off'),
+    MODE,
     Scenario(name='crash-beside', test='dma', rate=2000, judges=FRAME_JUDGES,
              options={'crash': 1}, append=RESERVED, files=beside,
              summary='both kernels have memory, and an image, for a crash kernel', long=True),

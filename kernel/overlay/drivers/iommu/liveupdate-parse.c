@@ -1242,16 +1242,17 @@ int iommu_liveupdate_parse_record(struct iommu_parse *p, u32 slot,
 	if (found->type == IOMMU_RECORD_FREE)
 		return -ENOENT;
 
+	/* Its own faults come before those of others, so that they are told. */
 	ret = check_alone(found, &s);
+	if (ret)
+		return ret;
+	ret = check_earlier(found, &s);
 	if (ret)
 		return ret;
 	if (found->type == IOMMU_RECORD_DEVICE)
 		ret = check_device_whole(slot, &s);
 	else if (found->type == IOMMU_RECORD_PASID)
 		ret = check_pasid_whole((const void *)found, &s);
-	if (ret)
-		return ret;
-	ret = check_earlier(found, &s);
 	if (ret)
 		return ret;
 

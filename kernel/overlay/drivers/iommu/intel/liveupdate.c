@@ -48,6 +48,15 @@
  * over the table in use, and the driver's books are made to say what the
  * hardware does already.
  *
+ * Crash kernel
+ *
+ * A kernel that boots because another one panicked has been handed over nothing:
+ * no unit is live for it, whatever it was for the kernel that panicked. The base's
+ * own way for such a kernel copies the root and context tables, so that DMA goes
+ * on into memory of the kernel that panicked until a driver attaches the device.
+ * It cannot copy tables of another mode, and switches translation off then, so
+ * here, too, the mode in use decides, whatever the command line says.
+ *
  * Locks
  *
  * struct intel_liveupdate_unit of the old kernel and its fields are
@@ -62,6 +71,7 @@
  */
 #define pr_fmt(fmt) "DMAR: live update: " fmt
 
+#include <linux/crash_dump.h>
 #include <linux/delay.h>
 #include <linux/dmar.h>
 #include <linux/generic_pt/iommu.h>
@@ -1075,18 +1085,22 @@ bool intel_liveupdate_shutdown(struct intel_iommu *iommu)
  * @iommu: the unit, its registers are mapped and its capabilities read
  *
  * The mode cannot change while translation is on (11.4.6, TTM), so the mode of
- * a live unit decides, whatever the command line says. A unit that knows only
- * one mode has no say.
+ * a live unit decides, whatever the command line says, and that of any unit that
+ * is found translating by a crash kernel. A unit that knows only one mode has no
+ * say.
  *
  * Context: Early boot; nothing is done for a unit that is plugged in later.
  */
 void intel_liveupdate_alloc_iommu(struct intel_iommu *iommu)
 {
-	if (!is_kho_boot() || intel_iommu_enabled ||
+	bool crash = is_kdump_kernel();
+
+	if (!(crash || is_kho_boot()) || intel_iommu_enabled ||
 	    !(readl(iommu->reg + DMAR_GSTS_REG) & DMA_GSTS_TES))
 		return;
 
-	iommu->flags |= VTD_FLAG_LIVE;
+	if (!crash)
+		iommu->flags |= VTD_FLAG_LIVE;
 	if (ecap_smts(iommu->ecap))
 		intel_iommu_sm = !!(readq(iommu->reg + DMAR_RTADDR_REG) &
 				    DMA_RTADDR_SMT);
