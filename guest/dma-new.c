@@ -47,7 +47,10 @@ int dma_still_mastering(void *p)
 	return cmd >= 0 && cmd & 4 ? 0 : -EIO;
 }
 
-/* A call, with each of its allocations failing in turn if that is the test. */
+/*
+ * A call, with each of its allocations failing in turn if that is the test, or
+ * with faults=2 that and all that follow it.
+ */
 int dma_sweep(struct failnth *f, int (*try)(void *ctx),
 	      int (*undo)(void *ctx), void *ctx)
 {
@@ -60,7 +63,9 @@ int dma_sweep(struct failnth *f, int (*try)(void *ctx),
 	}
 	rc = failnth_open();
 	if (!rc)
-		rc = failnth_sweep(f, try, undo, ctx);
+		rc = opt_u64("faults", 0) > 1 && !undo ?
+			     failnth_press(f, try, ctx) :
+			     failnth_sweep(f, try, undo, ctx);
 	failnth_report(f);
 	points += f->failed + f->survived;
 	calls += f->tries;

@@ -17,7 +17,13 @@
 /* A call that makes more allocations than this is not one to be swept. */
 #define MAX_TRIES	3000
 
-static int fd = -1;
+/* No object is smaller than the least of them by much */
+#define PRESS_STEP	64
+#define PRESS_MAX	(4 * MIB)
+#define PRESS_TIMES	1000000000
+
+/* Both stay open: without memory nothing can be opened to stop it. */
+static int fd = -1, victim = -1;
 
 /*
  * All caches but those of the detectors: nothing but a detector would notice.
@@ -66,7 +72,10 @@ int failnth_open(void)
 	filter_caches();
 	if (fd < 0)
 		fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	return fd < 0 ? v_error(-errno, "fail-nth") : 0;
+	if (victim < 0)
+		victim = open("/proc/thread-self/make-it-fail",
+			      O_RDWR | O_CLOEXEC);
+	return fd < 0 || victim < 0 ? v_error(-errno, "fail-nth") : 0;
 }
 
 /* The nth allocation of this thread from now on fails, with 0 none. */
@@ -120,6 +129,59 @@ static int try_once(struct failnth *f, int (*try)(void *ctx), void *ctx)
 	else
 		f->survived++;
 	return rc < 0 ? -EAGAIN : 1;
+}
+
+static void be_victim(const char *yes)
+{
+	if (pwrite(victim, yes, 1, 0) != 1)
+		v_note("make-it-fail: cannot be written");
+}
+
+/* After @bytes more all of this thread's allocations fail, with 0 at once. */
+static void press(unsigned int bytes)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", bytes);
+	write_file(DEBUGFS "failslab/space", text);
+	snprintf(text, sizeof(text), "%u", PRESS_TIMES);
+	write_file(DEBUGFS "failslab/times", text);
+	write_file(DEBUGFS "failslab/task-filter", "Y");
+	write_file(DEBUGFS "failslab/probability", "100");
+	be_victim("1");
+}
+
+/* Did any? */
+static bool press_no_more(void)
+{
+	char text[16] = "";
+
+	be_victim("0");
+	write_file(DEBUGFS "failslab/probability", "0");
+	read_file(DEBUGFS "failslab/times", text, sizeof(text));
+	return atoi(text) != PRESS_TIMES;
+}
+
+int failnth_press(struct failnth *f, int (*try)(void *ctx), void *ctx)
+{
+	bool happened;
+	int rc;
+
+	for (; f->bytes < PRESS_MAX; f->bytes += PRESS_STEP) {
+		press(f->bytes);
+		rc = try(ctx);
+		happened = press_no_more();
+		f->tries++;
+		f->all = !happened;
+		if (rc >= 0) {
+			f->survived += happened;
+			return 0;
+		}
+		if (!happened)
+			return v_error(rc, f->what);
+		f->failed++;
+	}
+	return v_error(-E2BIG, f->what);
 }
 
 int failnth_sweep(struct failnth *f, int (*try)(void *ctx),

@@ -14,6 +14,10 @@
  * worked in spite of a failure is undone with undo(). Without an undo() the sweep
  * ends there, to be continued with the same call on another object, and the same
  * struct failnth, until @all is set. After each sweep the call has worked.
+ *
+ * failnth_press() is for calls that cannot be undone: with the first failure all
+ * that follow fail, too, so that a call which can do without something does not
+ * end the sweep. Each try is given PRESS_STEP more bytes before that.
  */
 #ifndef GUEST_FAILNTH_H
 #define GUEST_FAILNTH_H
@@ -27,6 +31,7 @@ struct failnth {
 	unsigned int failed;	/* the call failed */
 	unsigned int survived;	/* it worked in spite of a failure */
 	bool all;		/* the last try met no failure: done */
+	unsigned int bytes;	/* what failnth_press() gives out */
 };
 
 int failnth_open(void);
@@ -34,6 +39,7 @@ void failnth_arm(unsigned int nth);
 bool failnth_disarm(void);
 int failnth_sweep(struct failnth *f, int (*try)(void *ctx),
 		  int (*undo)(void *ctx), void *ctx);
+int failnth_press(struct failnth *f, int (*try)(void *ctx), void *ctx);
 void failnth_report(const struct failnth *f);
 
 #endif /* GUEST_FAILNTH_H */

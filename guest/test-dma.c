@@ -5,7 +5,8 @@
  * Options: preserve=0 keeps the memory only (the negative control); warm=,
  * more=, cont=, fin= are numbers of frames to wait for; order= is the order of
  * retrieval, a word of the letters v, m, i; token_*= are the tokens; iova=;
- * timeout= (ms); modules=late has the new kernel ask for its modules;
+ * timeout= (ms); modules=late has the new kernel ask for its modules; unbound=1
+ * means that no driver of the new kernel takes the card by itself;
  * kmemleak=0 leaves the leak scan out; testdev=1 has a second
  * device beside it that is not kept; crash=1 has both kernels load a crash
  * kernel beside it.
@@ -207,6 +208,25 @@ static bool wants_fin(void *p)
 	return dma_keeps(p) && opt_u64("fin", 100);
 }
 
+static bool is_unbound(void *p)
+{
+	(void)p;
+	return opt_u64("unbound", 0);
+}
+
+/* Its driver may come at any time. */
+static int not_yet(void *p)
+{
+	struct dma *d = p;
+	int bad;
+
+	kmsg_skip();
+	bad = want(luo_get(d->session, dma_token_vfio()), -EAGAIN,
+		   "retrieve the device");
+	bad |= kmsg_refusal(d->bdf, "vfio-pci is not bound to it yet");
+	return bad;
+}
+
 static bool on_request(void *p)
 {
 	return dma_keeps(p) && modules_late();
@@ -214,16 +234,20 @@ static bool on_request(void *p)
 
 static bool by_itself(void *p)
 {
-	return dma_keeps(p) && !modules_late();
+	return dma_keeps(p) && !modules_late() && !is_unbound(p);
 }
 
 static const struct step new_kernel[] = {
 	CHECK_WHEN("vfio-pci has bound itself to the card", dma_bound_by_itself,
 		   by_itself),
 	CHECK_WHEN("vfio-pci is not there yet", dma_not_bound_yet, on_request),
+	CHECK_WHEN("the card has no driver", dma_not_bound_yet, is_unbound),
 	CHECK_WHEN("the card is a bus master", dma_still_mastering, dma_keeps),
 	SYNC("booted"),
 	STEP("the session is retrieved", dma_get_session),
+	CHECK_WHEN("the device cannot be retrieved yet: EAGAIN", not_yet,
+		   is_unbound),
+	STEP_WHEN("the card is bound to vfio-pci", dma_bind_driver, is_unbound),
 	STEP("the files are retrieved", dma_get_files),
 	STEP("memory is intact", dma_memory_is_intact),
 	SYNC("retrieved"),

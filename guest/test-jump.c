@@ -7,7 +7,8 @@
  * Options, each a word of the letters v, m, i: have= what is retrieved; lost=
  * what cannot be retrieved. session=0: there is no session at all; running=1:
  * the card runs until the session is finished; gone=1: the card is not there;
- * taken=1: its ordinary driver has it; fresh=0: it cannot be used afterwards.
+ * taken=1: its ordinary driver has it; fresh=0: it cannot be used afterwards;
+ * other=1: in its place is a test device, which is used afterwards.
  */
 #include <errno.h>
 #include <string.h>
@@ -69,6 +70,12 @@ static bool stands_later(void *p)
 static bool is_usable(void *p)
 {
 	return is_there(p) && opt_u64("fresh", 1);
+}
+
+static bool has_other(void *p)
+{
+	(void)p;
+	return opt_u64("other", 0);
 }
 
 static bool is_absent(void *p)
@@ -170,6 +177,11 @@ int test_jump(unsigned int stage)
 			   dma_memory_is_quiet, has_memory),
 		SYNC("abandoned"),
 		STEP("the memory is closed", dma_forget),
+		STEP_WHEN("the other device is set up", testdev_new,
+			  has_other),
+		SYNC_WHEN("testdev", has_other),
+		CHECK_WHEN("the other device is closed", testdev_close,
+			   has_other),
 		STEP_WHEN("the card is bound to vfio-pci", dma_bind_driver,
 			  is_usable),
 		STEP_WHEN("memory is made", dma_make_memory, is_usable),

@@ -475,10 +475,9 @@ static int kind_refused(const char *reason)
 	return bad;
 }
 
-/* Device(s) of option @key: the first of them is refused, and works after it. */
-static int kind(const char *key, const char *reason)
+/* The first of these devices is refused, and works after it. */
+static int kinds(const char *list, const char *reason)
 {
-	const char *list = opt_str(key, "");
 	char bdf[PCI_BDF_LEN];
 	int bad;
 
@@ -489,10 +488,30 @@ static int kind(const char *key, const char *reason)
 	return end(bad ? bad : kind_refused(reason));
 }
 
+static int kind(const char *key, const char *reason)
+{
+	return kinds(opt_str(key, ""), reason);
+}
+
 static int multifunction(void *p)
 {
 	(void)p;
 	return kind("multi", "shares its IOMMU group");
+}
+
+/* The new kernel would find what this one was told to forget. */
+static int hidden_function(void *p)
+{
+	char first[PCI_BDF_LEN], second[PCI_BDF_LEN];
+	int bad;
+
+	(void)p;
+	if (sscanf(opt_str("multi", ""), "%12s+%12s", first, second) != 2 ||
+	    pci_set(second, "remove", "1"))
+		return v_error(0, "no such device");
+	bad = kinds(first, "a function beside it is hidden");
+	bad |= want(write_file("/sys/bus/pci/rescan", "1"), 0, "rescan");
+	return bad ? -EIO : 0;
 }
 
 static int switch_without_acs(void *p)
@@ -592,6 +611,8 @@ int test_refuse(unsigned int stage)
 		CHECK("the device is in D3hot: EBUSY", d3hot),
 		CHECK("bus mastering is off: kept", no_master),
 		CHECK("two functions in one group: EOPNOTSUPP", multifunction),
+		CHECK("beside a function that was removed: EOPNOTSUPP",
+		      hidden_function),
 		CHECK("a switch without ACS: EOPNOTSUPP", switch_without_acs),
 		CHECK("behind a conventional bridge: EOPNOTSUPP", conventional),
 		CHECK("a USB controller: EOPNOTSUPP", usb),

@@ -21,8 +21,19 @@ FROZEN = Scenario(
     timeout=150, append=NO_D3,
     summary='what is refused while a device is preserved; DMA goes on')
 
+# Two functions of one device, the second of which was hidden when the first one was preserved.
+BESIDE = ('-global', 'e1000e.multifunction=on', '-device',
+          'virtio-rng-pci-non-transitional,bus=rp0,addr=00.1,multifunction=on')
+
+JOIN = Scenario(
+    name='join', test='join', kernels=('break', 'new'), stages=1, topology='rp', rate=2000,
+    judges=JUDGES, kept_until='closing', extra=BESIDE, append='liveupdate_break=veto,hidden',
+    summary='a function that appears beside a preserved one does not join its group')
+
 SCENARIOS = [
     FROZEN,
+    JOIN,
+    broken(JOIN, 'join,veto,hidden', ('verdict',)),
     Scenario(name='frozen-window', test='window', kernels=('break', 'new'), topology='rp',
              rate=2000, judges=FRAME_JUDGES, extra=NATIVE + SECOND,
              append=f'{NO_D3} liveupdate_delay=frozen:600', options={'hammer': 1},

@@ -7,6 +7,8 @@ import time
 
 from harness import abandoned, console, handover, judges, trace
 from harness.handover import DEVICE, DOMAIN, UNIT, field
+from harness.machine import NIC_MAC, nic_bdf
+from harness.poker import FAILED, Poker
 from harness.scenario import FRAME_JUDGES, Scenario, broken
 
 JUDGES = ('verdict', 'console', 'handover', 'translation')
@@ -100,10 +102,10 @@ DAMAGED = [
             ['cannot be restored'], lost='iv'),
     damaged('pci', field(lambda m: m.functions()[1], 8, '<I', 99),
             'the PCI records have another version: the device is stopped',
-            ['may be a kept device, stopped'], lost='v'),
+            ['may be a kept device, stopped'], lost='iv'),
     damaged('pci-other', field(lambda m: m.functions()[0], 16, '<H', 0x1af4),
             'another device is where the kept one was: it is stopped',
-            ['is not the kept device, lost'], lost='v', long=True),
+            ['is not the kept device, lost'], lost='iv', long=True),
     damaged('iommufd', field(lambda m: m.iommufds(), 8, '<I', 99),
             'the records of the iommufd have another version: it is lost, with its device',
             ['nobody claimed it'], lost='iv', running=1, long=True),
@@ -305,16 +307,119 @@ LOST_NODE = Scenario(
     summary='a pointer in the map of what is preserved leads nowhere: the kernel stands still')
 
 
-def unplug(run, _):
-    """Switch the slot off, from outside: the card is gone."""
+def switch_slot(run, on):
+    """Switch the slot on or off, from outside; a card that is in it when it goes off is gone."""
     qtest, port = run.machine.qtest, '00:05.0'
     config = qtest.config(port)
     at = config[0x34]
     while config[at] != 0x10:
         at = config[at + 1]
-    control = qtest.ecam(port, at + 0x18)
-    qtest.write(control, struct.pack('<H', 0x0700 | config[at + 0x18] & 0xff))
+    bits = 0x0100 if on else 0x0700
+    qtest.write(qtest.ecam(port, at + 0x18), struct.pack('<H', bits | config[at + 0x18] & 0xff))
+
+
+def unplug(run, _):
+    """The card is gone."""
+    switch_slot(run, False)
     return []
+
+
+NIC = nic_bdf('rp')
+# The slots of root ports are PCI Express ones: a card can be taken out when its slot is off.
+NATIVE = ('-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off')
+
+
+def plug(run, **card):
+    """Take the card out and put another one in, at the same address; return where its BARs were."""
+    config = run.machine.qtest.config(NIC)
+    switch_slot(run, False)
+    run.machine.qmp.command('device_add', id='other', bus='rp0', **card)
+    switch_slot(run, True)
+    return struct.unpack_from('<6I', config, 0x10)
+
+
+def plug_twin(run, _):
+    """A card of the same model: firmware gave it the same addresses, and it is a bus master."""
+    qtest = run.machine.qtest
+    bars = plug(run, driver='e1000e', netdev='net0', mac=NIC_MAC[:-2] + '57')
+    for number, value in enumerate(bars):
+        qtest.writel(qtest.ecam(NIC, 0x10 + 4 * number), value)
+    qtest.writel(qtest.ecam(NIC, 4), 7)
+    return []
+
+
+def plug_other(run, _):
+    """A card that does DMA whenever the host likes."""
+    run.window = plug(run, driver='iommu-testdev')[0]
+    return []
+
+
+KEPT_IOVA = (64 << 30) + (64 << 10)         # where the guest has its pattern
+
+
+def poke_kept(run):
+    """The other card tries to write to the memory that was kept."""
+    qtest = run.machine.qtest
+    if not qtest.readl(qtest.ecam(NIC, 0x10)) & ~0xf:
+        qtest.writel(qtest.ecam(NIC, 0x10), run.window)
+    qtest.writel(qtest.ecam(NIC, 4), 6)
+    run.poker = Poker(qtest, NIC, KEPT_IOVA)
+    run.poker.thread.start()
+
+
+def poke_own(run):
+    """Its own driver has mapped a page."""
+    info = run.verdict.info()
+    run.result = Poker(run.machine.qtest, NIC, int(info['testdev_iova2'], 16),
+                       int(info['testdev_pa2'], 16)).access()
+
+
+def nothing_reached(run):
+    """All of its accesses failed, until it had a mapping of its own."""
+    if not hasattr(run, 'poker') or not hasattr(run, 'result'):
+        return ['the other card was not used']
+    results = [result for _, result, _ in run.poker.results if result is not None]
+    through = [result for result in results if result != FAILED]
+    run.figures['other_accesses'] = len(results)
+    found = [f'{len(through)} accesses to kept memory went through'] if through else []
+    found += [] if len(results) > 20 else [f'only {len(results)} accesses were tried']
+    return found + ([f'its own mapping does not work: {run.result:#x}'] if run.result else [])
+
+
+def is_refused(run):
+    """The kernel says so, and nothing is reached."""
+    return says('is not the kept device, lost', r'cannot be restored \(-ENODEV\)')(
+        run) + nothing_reached(run)
+
+
+OTHER = Scenario(
+    name='replaced', test='jump', rate=2000, judges=JUDGES, topology='rp', extra=NATIVE,
+    options={'gone': 1, 'lost': 'iv', 'other': 1}, needs=('device:iommu-testdev',),
+    at={'kexec': handover.between(plug_other), 'booted': poke_kept,
+        'abandoned': lambda run: run.poker.stop(), 'testdev': poke_own},
+    kept_until='retrieved', check=is_refused,
+    summary='another card is in its slot: blocked until its own driver maps')
+
+REPLACED = [
+    OTHER,
+    broken(OTHER, 'other', ('check',), ('old', 'break')),
+    Scenario(name='replaced-twin', test='jump', rate=2000, judges=JUDGES, topology='rp',
+             extra=NATIVE, iommu='scalable-fs', options={'lost': 'iv'},
+             at={'kexec': handover.between(plug_twin), 'abandoned': abandoned.at_abandoned},
+             kept_until='retrieved', check=says('has another serial number, lost'),
+             summary='a card of the same model is in its slot: refused, and an ordinary one'),
+]
+
+
+def unbound(_, memory):
+    """The record names a driver that the new kernel has not."""
+    return field(lambda m: m.functions()[0], 120, '32s', b'vfio-pci-of-old')(None, memory)
+
+
+LATE = Scenario(
+    name='late-driver', test='dma', rate=2000, judges=FRAME_JUDGES, options={'unbound': 1},
+    at={'kexec': handover.between(unbound)},
+    summary='no driver has taken the card: try again, then bound and retrieved; DMA goes on')
 
 
 def ordinary_again(run):
@@ -351,4 +456,4 @@ CONTROLS = [
 ]
 
 SCENARIOS = (COMMAND_LINES + LOST + DAMAGED + NOMEM +
-             [LOST_MAP, LOST_NODE, VANISHED, *AGAIN] + CONTROLS)
+             [LOST_MAP, LOST_NODE, VANISHED, *REPLACED, LATE, *AGAIN] + CONTROLS)

@@ -99,6 +99,29 @@ static bool iommu_group_frozen(struct iommu_group *group)
 	return false;
 }
 
+/*
+ * A group with a kept device does not grow, from preserve to finish: who joins
+ * would be attached to the kept page table, and the new kernel would find two
+ * devices where one was kept.
+ */
+static int iommu_group_check_join(struct iommu_group *group, struct device *dev)
+{
+	struct group_device *gdev;
+
+	lockdep_assert_held(&group->mutex);
+
+	list_for_each_entry(gdev, &group->devices, list) {
+		if (gdev->dev == dev || !gdev->dev->iommu ||
+		    !READ_ONCE(gdev->dev->iommu->liveupdate) ||
+		    liveupdate_break("join"))
+			continue;
+		return liveupdate_refuse_dev(dev, -EBUSY,
+					     "it would share the group of %s",
+					     dev_name(gdev->dev));
+	}
+	return 0;
+}
+
 /* Are the PASIDs of the group, and their domains, exactly these? */
 static int
 iommu_group_check_pasids(struct iommu_group *group, struct device *dev,
@@ -296,6 +319,12 @@ static inline bool iommu_group_restored_pasid(struct iommu_group *group,
 static inline bool iommu_group_frozen(struct iommu_group *group)
 {
 	return false;
+}
+
+static inline int iommu_group_check_join(struct iommu_group *group,
+					 struct device *dev)
+{
+	return 0;
 }
 
 #endif /* CONFIG_IOMMU_LIVEUPDATE */

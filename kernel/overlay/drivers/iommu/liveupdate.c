@@ -29,8 +29,11 @@
  * the tables of its units over without writing to them. When a kept device is
  * probed, its domain is rebuilt and the group is told that it already is
  * attached to it; the domains of its PASIDs are, too, or it is lost as a whole.
+ * What has the address of a kept device but is another one, as the PCI core tells,
+ * gets nothing of it, and its entry is cleared.
  * The group is owned by a placeholder, so that neither a driver with the DMA API
- * nor another user can get at it. The iommufd that is retrieved claims domain and
+ * nor another user can get at it, and no other device joins it, as in the old
+ * kernel from preserve on. The iommufd that is retrieved claims domain and
  * device. From then on everything is upstream code.
  *
  * Abandon
@@ -1239,6 +1242,12 @@ struct iommu_domain *iommu_liveupdate_restore(struct device *dev)
 	if (!device) {
 		iommu_stop_unrecorded(dev);
 		return NULL;
+	}
+	/* What has the kept device's address now is another device */
+	if (dev_is_pci(dev) && !pci_liveupdate_incoming(to_pci_dev(dev)) &&
+	    !liveupdate_break("other")) {
+		ret = -ENODEV;
+		goto err_lose;
 	}
 
 	domain = iommu_incoming_domain_get(device->domain, device->ops, dev);

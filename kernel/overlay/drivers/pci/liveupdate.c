@@ -235,6 +235,33 @@ static bool pci_lu_alone_in_group(struct pci_dev *dev)
 	return count == 1;
 }
 
+/*
+ * Is there a function beside this one that this kernel was told to forget? The
+ * next one finds it, and then the two share a group.
+ */
+static bool pci_lu_has_hidden_sibling(struct pci_dev *dev)
+{
+	unsigned int first = 0, last = 255, devfn;
+	struct pci_dev *sibling;
+	u32 id;
+
+	if (liveupdate_break("hidden") ||
+	    (!dev->multifunction && !PCI_FUNC(dev->devfn)))
+		return false;
+	if (!pci_ari_enabled(dev->bus)) {
+		first = PCI_DEVFN(PCI_SLOT(dev->devfn), 0);
+		last = first + 7;
+	}
+	for (devfn = first; devfn <= last; devfn++) {
+		sibling = pci_get_slot(dev->bus, devfn);
+		pci_dev_put(sibling);
+		if (!sibling &&
+		    pci_bus_read_dev_vendor_id(dev->bus, devfn, &id, 0))
+			return true;
+	}
+	return false;
+}
+
 /* Classes that quirks or firmware touch at boot, and what is not an endpoint */
 static const char *pci_lu_class_reason(struct pci_dev *dev)
 {
@@ -457,6 +484,9 @@ int pci_liveupdate_preserve(struct pci_dev *dev, const char *compat)
 	if (pci_lu_changes)
 		return liveupdate_refuse_dev(&dev->dev, -EBUSY,
 					     "a device is added or removed");
+	if (pci_lu_has_hidden_sibling(dev))
+		return liveupdate_refuse_dev(&dev->dev, -EOPNOTSUPP,
+					     "a function beside it is hidden");
 
 	for (pos = dev; pos; pos = pci_upstream_bridge(pos)) {
 		ret = pci_lu_keep(pos, pos == dev ? compat : NULL);
@@ -1293,6 +1323,18 @@ void pci_liveupdate_quiet_msi(struct pci_dev *dev)
 	}
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_quiet_msi);
+
+/**
+ * pci_liveupdate_disable - Undo pci_enable_device() of a device that goes on
+ * @dev: A kept device
+ *
+ * What pci_disable_device() does besides counting would stop it.
+ */
+void pci_liveupdate_disable(struct pci_dev *dev)
+{
+	atomic_dec(&dev->enable_cnt);
+}
+EXPORT_SYMBOL_GPL(pci_liveupdate_disable);
 
 /**
  * pci_liveupdate_stop - Stop a device that kept running

@@ -45,6 +45,7 @@ bool pci_liveupdate_any_incoming(void);
 struct pci_dev *pci_liveupdate_get_incoming(u32 domain, u16 bdf,
 					    const char *compat);
 void pci_liveupdate_quiet_msi(struct pci_dev *dev);
+void pci_liveupdate_disable(struct pci_dev *dev);
 void pci_liveupdate_stop(struct pci_dev *dev);
 void pci_liveupdate_finish(struct pci_dev *dev);
 

@@ -7,6 +7,8 @@
  *  memory	and an image may leave out memory that is kept
  *  frozen	page tables and attachments may change while they are kept
  *  veto	kept devices may be unbound and removed
+ *  hidden	a function beside a kept one may have been removed
+ *  join	devices join the IOMMU group of a kept one
  *  pasids	PASIDs that are attached and not kept are no reason to refuse
  *  kick	a jump that is called off loses interrupts by MSI
  *  pri	page requests are not stopped
@@ -21,6 +23,7 @@
  *  adopt	the new kernel does not take over what the IOMMU uses
  *  scrub	entries without a record are not cleared when it does
  *  restore	kept devices get a default domain
+ *  other	what has the address of a kept device gets its page table
  *  vfio_reset	vfio-pci resets the device when it is retrieved
  *  hold	a held memfd can be truncated before it is finished
  *  stop	a kept device nobody wants is blocked, but not stopped

@@ -30,11 +30,14 @@
  * not probed. The state that the last close restores is the one found, with bus
  * mastering off.
  *
- * Who fails after the file's device was touched stops the device first, then
- * unbinds it. Finish hands the device over for good, or, when nobody retrieved
- * it or retrieve failed, stops it, blocks it in the IOMMU, and releases it, in
- * this order. iommufd and memory are finished later than this because they were
- * preserved earlier.
+ * Retrieve gets all that opening needs memory for before the device changes
+ * hands, and does not do without a BAR. Until then every failure leaves the
+ * device as it is, and one for want of memory, or because vfio-pci is not bound
+ * yet, can be tried again: -EAGAIN. Who fails after that stops the device first,
+ * then unbinds it. Finish hands the device over for good, or, when nobody
+ * retrieved it or retrieve failed, stops it, blocks it in the IOMMU, and releases
+ * it, in this order. iommufd and memory are finished later than this because they
+ * were preserved earlier.
  *
  * Locks: dev_set->lock protects being bound and attached while a device is
  * preserved, and @lu_ser. Order: the locks of the Live Update Orchestrator,
@@ -510,41 +513,104 @@ static struct vfio_pci_ser *vfio_pci_lu_ser(u64 pa)
  * vfio_pci_liveupdate_enable - Open a device that kept running
  * @vdev: A device that the PCI core says is incoming
  *
- * Does for retrieve what vfio_pci_core_enable() does up to the configuration
- * space, without touching what runs.
+ * Stands for what vfio_pci_core_enable() does up to the configuration space:
+ * retrieve has done the same before, without touching what runs.
  *
  * Return: 0; -EBUSY when it is not retrieve that opens the device.
  */
 int vfio_pci_liveupdate_enable(struct vfio_pci_core_device *vdev)
 {
-	const struct vfio_pci_ser *ser = vdev->lu_ser;
+	lockdep_assert_held(&vdev->vdev.dev_set->lock);
+
+	if (!vdev->lu_ser)
+		return -EBUSY;
+	if (liveupdate_break("vfio_reset"))
+		pci_liveupdate_stop(vdev->pdev);
+	pci_liveupdate_quiet_msi(vdev->pdev);
+	return 0;
+}
+
+static void vfio_pci_lu_free_prepared(struct vfio_pci_core_device *vdev)
+{
+	struct pci_dev *pdev = vdev->pdev;
+	unsigned int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (!IS_ERR_OR_NULL(vdev->barmap[i])) {
+			pci_iounmap(pdev, vdev->barmap[i]);
+			pci_release_selected_regions(pdev, BIT(i));
+		}
+		vdev->barmap[i] = NULL;
+	}
+	vfio_config_free(vdev);
+	kfree(vdev->pci_saved_state);
+	vdev->pci_saved_state = NULL;
+	pci_liveupdate_disable(pdev);
+}
+
+/* An ordinary open does without such a BAR, and so would this one for ever */
+static int vfio_pci_lu_map_bars(struct vfio_pci_core_device *vdev)
+{
+	unsigned int i;
+
+	vfio_pci_liveupdate_map_bars(vdev);
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (IS_ERR(vdev->barmap[i]) &&
+		    vdev->barmap[i] != IOMEM_ERR_PTR(-ENODEV))
+			return liveupdate_refuse_dev(&vdev->pdev->dev, -EAGAIN,
+						     "BAR %u cannot be mapped",
+						     i);
+	}
+	return 0;
+}
+
+/* All that opening the device needs memory for. What close restores is no DMA. */
+static int vfio_pci_lu_alloc_prepared(struct vfio_pci_core_device *vdev)
+{
 	struct pci_dev *pdev = vdev->pdev;
 	u32 *command = &pdev->saved_config_space[PCI_COMMAND / 4];
 	int ret;
 
-	lockdep_assert_held(&vdev->vdev.dev_set->lock);
-
-	if (!ser)
-		return -EBUSY;
-	if (ser->config_size != pdev->cfg_size)
-		return -EINVAL;
-	if (liveupdate_break("vfio_reset"))
-		pci_liveupdate_stop(pdev);
-
-	ret = pci_enable_device(pdev);
-	if (ret)
-		return ret;
-	pci_liveupdate_quiet_msi(pdev);
-
-	vdev->reset_works = !!(ser->flags & VFIO_PCI_SER_RESET_WORKS);
-	vdev->nointx = !!(ser->flags & VFIO_PCI_SER_NO_INTX);
-	vdev->pci_2_3 = !!(ser->flags & VFIO_PCI_SER_INTX_MASKS);
-
-	/* What the last close restores must not do DMA */
 	pci_save_state(pdev);
 	*command &= ~PCI_COMMAND_MASTER;
 	*command |= PCI_COMMAND_INTX_DISABLE;
 	vdev->pci_saved_state = pci_store_saved_state(pdev);
+	if (!vdev->pci_saved_state)
+		return -ENOMEM;
+	ret = vfio_config_init(vdev);
+	return ret ?: vfio_pci_lu_map_bars(vdev);
+}
+
+/* Nothing has happened to the device when this fails, or is undone */
+static int vfio_pci_lu_prepare(struct vfio_pci_core_device *vdev,
+			       const struct vfio_pci_ser *ser)
+{
+	struct device *dev = &vdev->pdev->dev;
+	int ret;
+
+	lockdep_assert_held(&vdev->vdev.dev_set->lock);
+
+	if (ser->config_size != vdev->pdev->cfg_size)
+		return liveupdate_refuse_dev(dev, -EINVAL,
+					     "its config space changed size");
+	/* Two records may be about the same device */
+	if (vdev->vdev.open_count)
+		return liveupdate_refuse_dev(dev, -EBUSY, "it is in use");
+	ret = pci_enable_device(vdev->pdev);
+	if (ret)
+		return liveupdate_refuse_dev(dev, -EAGAIN,
+					     "it cannot be enabled: %pe",
+					     ERR_PTR(ret));
+
+	vdev->reset_works = !!(ser->flags & VFIO_PCI_SER_RESET_WORKS);
+	vdev->nointx = !!(ser->flags & VFIO_PCI_SER_NO_INTX);
+	vdev->pci_2_3 = !!(ser->flags & VFIO_PCI_SER_INTX_MASKS);
+	ret = vfio_pci_lu_alloc_prepared(vdev);
+	if (ret) {
+		vfio_pci_lu_free_prepared(vdev);
+		return ret == -ENOMEM ? -EAGAIN : ret;
+	}
+	vdev->lu_ser = ser;
 	return 0;
 }
 
@@ -563,10 +629,11 @@ static void vfio_pci_lu_load_config(struct vfio_pci_core_device *vdev,
 static struct vfio_pci_core_device *vfio_pci_lu_find(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = NULL;
+	int ret;
 
 	/* Whoever has the lock may be waiting for this device's user */
 	if (!device_trylock(&pdev->dev))
-		return ERR_PTR(-EAGAIN);
+		goto not_bound;
 	if (device_is_bound(&pdev->dev) && pdev->driver->liveupdate_compat &&
 	    !strcmp(pdev->driver->liveupdate_compat,
 		    VFIO_PCI_LIVEUPDATE_COMPATIBLE))
@@ -574,7 +641,12 @@ static struct vfio_pci_core_device *vfio_pci_lu_find(struct pci_dev *pdev)
 	if (vdev && !vfio_device_try_get_registration(&vdev->vdev))
 		vdev = NULL;
 	device_unlock(&pdev->dev);
-	return vdev ?: ERR_PTR(-EAGAIN);
+	if (vdev)
+		return vdev;
+not_bound:
+	ret = liveupdate_refuse_dev(&pdev->dev, -EAGAIN,
+				    "vfio-pci is not bound to it yet");
+	return ERR_PTR(ret);
 }
 
 static void vfio_pci_lu_stop(struct vfio_device *core_vdev)
@@ -588,13 +660,21 @@ static struct file *vfio_pci_lu_open(struct vfio_pci_core_device *vdev,
 {
 	struct mutex *lock = &vdev->vdev.dev_set->lock;
 	struct file *file;
+	int ret;
 
 	scoped_guard(mutex, lock)
-		vdev->lu_ser = ser;
+		ret = vfio_pci_lu_prepare(vdev, ser);
+	if (ret) {
+		vfio_device_put_registration(&vdev->vdev);
+		return ERR_PTR(ret);
+	}
 	file = vfio_liveupdate_open(&vdev->vdev, iommufd, ser->iommufd_dev_id,
 				    vfio_pci_lu_stop);
-	scoped_guard(mutex, lock)
+	scoped_guard(mutex, lock) {
 		vdev->lu_ser = NULL;
+		if (IS_ERR(file))
+			vfio_pci_lu_free_prepared(vdev);
+	}
 	if (!IS_ERR(file))
 		vfio_pci_lu_load_config(vdev, ser);
 	return file;
@@ -611,11 +691,16 @@ static int vfio_pci_lu_retrieve(struct liveupdate_file_op_args *args)
 	ser = vfio_pci_lu_ser(args->serialized_data);
 	ret = ser ? vfio_pci_ser_check(ser) : -EINVAL;
 	if (ret)
-		return ret;
+		return liveupdate_refuse("vfio-pci", ret,
+					 "a record that cannot be used");
 	pdev = pci_liveupdate_get_incoming(ser->domain, ser->bdf,
 					   VFIO_PCI_LIVEUPDATE_COMPATIBLE);
 	if (IS_ERR(pdev))
-		return PTR_ERR(pdev);
+		return liveupdate_refuse("vfio-pci", PTR_ERR(pdev),
+					 "%04x:%02x:%02x.%x is not kept",
+					 ser->domain, PCI_BUS_NUM(ser->bdf),
+					 PCI_SLOT(ser->bdf & 0xff),
+					 PCI_FUNC(ser->bdf & 0xff));
 	vdev = vfio_pci_lu_find(pdev);
 	if (IS_ERR(vdev)) {
 		ret = PTR_ERR(vdev);

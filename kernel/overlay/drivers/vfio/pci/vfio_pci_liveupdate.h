@@ -19,6 +19,9 @@ void vfio_pci_liveupdate_unregister(void);
 void vfio_pci_liveupdate_init_dev(struct vfio_pci_core_device *vdev);
 int vfio_pci_liveupdate_enable(struct vfio_pci_core_device *vdev);
 
+/* In vfio_pci_core.c: all BARs that can be */
+void vfio_pci_liveupdate_map_bars(struct vfio_pci_core_device *vdev);
+
 long vfio_pci_liveupdate_ioctl(struct vfio_device *core_vdev, unsigned int cmd,
 			       unsigned long arg);
 int vfio_pci_liveupdate_feature(struct vfio_device *core_vdev, u32 flags,
