@@ -237,6 +237,16 @@ static bool by_itself(void *p)
 	return dma_keeps(p) && !modules_late() && !is_unbound(p);
 }
 
+static int no_sleep_yet(void *p)
+{
+	int bad;
+
+	(void)p;
+	kmsg_skip();
+	bad = want(write_file("/sys/power/state", "freeze"), -EBUSY, "freeze");
+	return bad | kmsg_refusal("power", "and some to finish");
+}
+
 static const struct step new_kernel[] = {
 	CHECK_WHEN("vfio-pci has bound itself to the card", dma_bound_by_itself,
 		   by_itself),
@@ -257,6 +267,7 @@ static const struct step new_kernel[] = {
 	CHECK_WHEN("the objects are the same", same_objects, dma_keeps),
 	CHECK_WHEN("the device id works", ids_work, dma_keeps),
 	CHECK_WHEN("binding again gives the same id", bind_again, dma_keeps),
+	CHECK_WHEN("the machine does not sleep yet", no_sleep_yet, dma_keeps),
 	CHECK_WHEN("binding to another iommufd is refused", bind_elsewhere,
 		   dma_keeps),
 	STEP_WHEN("the registers are mapped", map_registers, dma_keeps),

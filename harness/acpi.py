@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Adds an RMRR to the guest's DMAR table, which QEMU never has, before the kernel reads it.
+"""ACPI tables that QEMU never has.
 
-The tables lie in the guest's memory as SeaBIOS put them there. The RMRR takes the place of the
-table behind DMAR (WAET, which only says something about timers), so that nothing has to move.
+An SSDT that makes a host bridge ejectable is given to QEMU as a file. An RMRR is added to the
+guest's DMAR table before the kernel reads it: the tables lie in the guest's memory as SeaBIOS put
+them there, and the RMRR takes the place of the table behind DMAR (WAET, which only says something
+about timers), so that nothing has to move.
 """
 import struct
 import time
@@ -23,6 +25,16 @@ def checksummed(table):
     table[9] = 0
     table[9] = -sum(table) & 0xff
     return bytes(table)
+
+
+def ejectable(name):
+    """Return an SSDT that gives a device of the root scope, like PCI0, a method _EJ0."""
+    method = b'_EJ0\x01'                         # one argument, does nothing
+    method = bytes([0x14, 1 + len(method)]) + method
+    scope = b'\\\x2e_SB_' + name.encode().ljust(4, b'_') + method
+    scope = bytes([0x10, 1 + len(scope)]) + scope
+    header = struct.pack('<4sIBB6s8sI4sI', b'SSDT', 0, 2, 0, b'FERRY ', b'EJECT   ', 1, b'FERY', 1)
+    return checksummed(header + scope)
 
 
 def rmrr(base, end, devices):

@@ -57,6 +57,7 @@ class Scenario:
     tolerate: tuple = ()                    # console lines that may appear
     kept_until: str = 'finished'            # the sync that ends the time of the kept device
     extra: tuple = ()                       # more arguments for QEMU
+    ssdt: bytes = b''                       # one more ACPI table
     long: bool = False                      # only in `make test-long`, or when named
 
     def spoken(self):
@@ -191,7 +192,15 @@ class Run:
             topology=self.scenario.topology, testdev=self.scenario.testdev,
             devices=self.scenario.devices, unit=self.scenario.unit,
             accel=self.settings.get('accel', 'tcg'),
-            extra=[*self.scenario.extra, *self.settings.get('extra', ())])
+            extra=[*self.scenario.extra, *self._ssdt(), *self.settings.get('extra', ())])
+
+    def _ssdt(self):
+        if not self.scenario.ssdt:
+            return []
+        path = os.path.join(self.folder, 'ssdt.aml')
+        with open(path, 'wb') as handle:
+            handle.write(self.scenario.ssdt)
+        return ['-acpitable', f'file={path}']
 
     # -- the run -------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from harness.vfiouser import Endpoint
 
 IOVA, SLOTS, SLOT, MANY = 0x4200000000, 4096, 16, 64
 ONE, TWO, SIXTY_FOUR, TABLES, UNSET, SOME, LEFT = range(1, 8)
+SPEAKING = ('ready', 'undone', 'finished', 'abandoned')
 LABELS = {'preserved': 'before', 'booted': 'after'}
 ROUND_BOOTED = 99
 JUDGES = ('verdict', 'console', 'handover', 'translation', 'faults', 'invalidation',
@@ -77,7 +78,7 @@ def controls(run, label):
         pri = config.get(vfiouser.PRI_CONTROL, 2) & 1 if ats else 0
         if quiet and pri:
             run.problems.append(f'{label}: {bdf} may send page requests')
-        if label in ('ready', 'undone', 'finished') and ats and pri != ('svm' in run.scenario.unit):
+        if label in SPEAKING and ats and pri != ('svm' in run.scenario.unit):
             run.problems.append(f'{label}: {bdf} has PRI {"on" if pri else "off"}')
 
 
@@ -139,8 +140,9 @@ def at_closed(run):
 
 
 def at_abandoned(run):
-    """Nobody wanted the devices: they are stopped, and their entries are gone."""
+    """Nobody wanted the devices: they are stopped, their entries are gone, PRI is back."""
     run.dump('abandoned')
+    controls(run, 'abandoned')
 
 
 def look_only(label):

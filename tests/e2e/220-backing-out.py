@@ -2,8 +2,8 @@
 """A live update that does not take place: it is as if nobody had begun one."""
 from dataclasses import replace
 
-from harness import trace
-from harness.scenario import Scenario, broken
+from harness import acpi, console, trace
+from harness.scenario import FRAME_JUDGES, Scenario, broken
 
 SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
 JUDGES = ('verdict', 'console', 'translation', 'faults')
@@ -108,10 +108,32 @@ REBOOT = down('reboot', 'guest-reset', stopped_first,
 SLEEP = Scenario(
     name='back-sleep', test='back-sleep', stages=1, rate=2000, judges=JUDGES,
     kept_until='closing', check=never_faulted, timeout=60,
-    summary='suspend, hibernation, kexec that comes back: refused while a device is kept')
+    append='movablecore=384M kho_scratch=16M,64M,0M', ssdt=acpi.ejectable('PCI0'),
+    summary='suspend, hibernation, memory and host bridge that go away: refused while kept')
+
+
+def was_parked(run):
+    """The jump was made while another CPU held the locks, and an NMI had to stop it."""
+    boots = console.boots(run.console)
+    old = '\n'.join(boots[0][1]) if boots else ''
+    return [f'the old kernel did not say {words!r}' for words in
+            ('is parked with the locks of 1 units', 'Shutting down cpus with NMI')
+            if words not in old]
+
+
+PARK = Scenario(
+    name='back-park', test='dma', kernels=('break', 'new'), rate=2000, judges=FRAME_JUDGES,
+    append='liveupdate_break=park', check=was_parked,
+    summary='a CPU is stopped with the locks of the IOMMU: the jump needs none of them')
 
 SCENARIOS = [
     SLEEP,
+    broken(SLEEP, 'sleep,veto', ('verdict',), stages=1),
+    broken(SLEEP, 'offline', ('verdict',), stages=1, timeout=40, long=True),
+    PARK,
+    replace(PARK, name='negative-break-lockless', append='liveupdate_break=park,lockless',
+            must_fail=('verdict',), stages=1, timeout=40, long=True,
+            summary='control: the shutdown takes a lock, which must be noticed'),
     REBOOT,
     broken(REBOOT, 'down', ('check',)),
     down('poweroff', 'guest-shutdown', stopped_first,

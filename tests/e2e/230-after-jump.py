@@ -21,11 +21,13 @@ def new_log(run):
     return boots[-1][1] if boots else []
 
 
-def says(*patterns):
-    """Return a check: the new kernel's log has each of these lines."""
+def says(*patterns, boot=-1):
+    """Return a check: the log of the new kernel, or of another boot, has each of these lines."""
     def check(run):
-        return [f'the new kernel did not say {p!r}' for p in patterns
-                if not any(re.search(p, line) for line in new_log(run))]
+        boots = console.boots(run.console)
+        lines = boots[boot][1] if boots else []
+        return [f'boot {boot} did not say {p!r}' for p in patterns
+                if not any(re.search(p, line) for line in lines)]
     return check
 
 
@@ -133,6 +135,19 @@ DAMAGED = [
             'the page table has more tables than its record says, first stage',
             ['cannot be restored'], lost='iv', long=True, iommu='scalable-fs'),
 ]
+
+
+def undrained(run):
+    """The old kernel gave up on the unit, and the new one blocks it."""
+    return (says('invalidation does not end, it will be blocked', boot=0)(run)
+            + says('the handover was not completed', QUARANTINE)(run) + abandoned.check(run))
+
+
+UNDRAINED = Scenario(
+    name='undrained', test='jump', kernels=('break', 'new'), rate=2000, judges=JUDGES,
+    append='liveupdate_break=drain', options={'lost': 'iv'}, kept_until='retrieved',
+    at={'abandoned': abandoned.at_abandoned}, check=undrained,
+    summary="the IOMMU's invalidations do not end at the jump: quarantine")
 
 
 def nomem(name, lines, long=True, lost='iv', **options):
@@ -456,4 +471,4 @@ CONTROLS = [
 ]
 
 SCENARIOS = (COMMAND_LINES + LOST + DAMAGED + NOMEM +
-             [LOST_MAP, LOST_NODE, VANISHED, *REPLACED, LATE, *AGAIN] + CONTROLS)
+             [UNDRAINED, LOST_MAP, LOST_NODE, VANISHED, *REPLACED, LATE, *AGAIN] + CONTROLS)

@@ -1510,6 +1510,16 @@ EXPORT_SYMBOL_GPL(iommu_liveupdate_return_device);
 
 /* ------------------------------------------- abandon and finish, new kernel */
 
+/* What the driver has put off until the device is an ordinary one again */
+static void iommu_device_normal(struct iommu_liveupdate_device *ldev)
+{
+	if (!ldev->ops->finish_device)
+		return;
+	iommu_group_liveupdate_lock(ldev->dev);
+	ldev->ops->finish_device(ldev->dev, ldev->ser);
+	iommu_group_liveupdate_unlock(ldev->dev);
+}
+
 /* The device is an ordinary one from now on, the record is done with. */
 static void iommu_device_drop(struct iommu_liveupdate_device *ldev)
 {
@@ -1540,6 +1550,7 @@ static void iommu_device_abandon(struct iommu_liveupdate_device *ldev)
 		iommu_pasids_block(ldev, ldev->dev);
 	iommu_group_liveupdate_unlock(ldev->dev);
 	iommu_group_liveupdate_release(ldev->dev);
+	iommu_device_normal(ldev);
 	dev_warn(ldev->dev, "nobody claimed it: it is stopped and blocked\n");
 
 	guard(mutex)(&iommu_liveupdate_lock);
@@ -1647,11 +1658,7 @@ void iommu_liveupdate_finish_device(struct device *dev)
 	ldev = dev->iommu ? dev->iommu->liveupdate : NULL;
 	if (!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_CLAIMED)
 		return;
-	if (ldev->ops->finish_device) {
-		iommu_group_liveupdate_lock(dev);
-		ldev->ops->finish_device(dev, ldev->ser);
-		iommu_group_liveupdate_unlock(dev);
-	}
+	iommu_device_normal(ldev);
 	guard(mutex)(&iommu_liveupdate_lock);
 	iommu_device_drop(ldev);
 }

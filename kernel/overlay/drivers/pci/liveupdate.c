@@ -5,10 +5,10 @@
  * A driver that owns a device calls pci_liveupdate_preserve() from the preserve
  * callback of its file handler. From then on the endpoint and every bridge above
  * it, the *path*, is left alone: shutdown for a kexec does not clear Bus Master
- * Enable, and unbind, remove, reset, rescan and slot power are refused with
- * -EBUSY before any lock is taken that device_shutdown() needs. What the next
- * kernel cannot find out by looking is written to records in memory that KHO
- * preserves, see include/linux/kho/abi/pci.h. When the machine goes down for
+ * Enable, and unbind, remove, reset, rescan, slot power and events of ACPI are
+ * refused with -EBUSY before any lock is taken that device_shutdown() needs. What
+ * the next kernel cannot find out by looking is written to records in memory that
+ * KHO preserves, see include/linux/kho/abi/pci.h. When the machine goes down for
  * anything else than a kexec, the IOMMU is switched off and what the device has
  * for addresses would be taken for those of memory: shutdown stops it.
  *
@@ -56,6 +56,7 @@
 
 #define pr_fmt(fmt) "PCI: liveupdate: " fmt
 
+#include <linux/acpi.h>
 #include <linux/cleanup.h>
 #include <linux/iommu.h>
 #include <linux/kexec.h>
@@ -618,6 +619,50 @@ int pci_liveupdate_begin_change(struct device *dev)
 	pci_lu_changes++;
 	return 0;
 }
+
+#ifdef CONFIG_ACPI
+/* Is @adev what firmware calls @dev, or something that @dev is part of? */
+static bool pci_lu_is_within(struct device *dev, struct acpi_device *adev)
+{
+	struct acpi_device *pos;
+
+	for (; dev; dev = dev->parent) {
+		for (pos = ACPI_COMPANION(dev); pos; pos = acpi_dev_parent(pos))
+			if (pos == adev)
+				return true;
+	}
+	return false;
+}
+
+/**
+ * pci_liveupdate_begin_event - Firmware, or a user, wants something of a device
+ * @adev: The device of an ACPI hotplug event: its ejection, or a new look at it
+ *
+ * Like pci_liveupdate_begin_change(). A host bridge takes everything behind it
+ * along when it is ejected, and the IOMMU that comes with it.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or -EBUSY when it is the path of a kept device, or has it in it.
+ */
+int pci_liveupdate_begin_event(struct acpi_device *adev)
+{
+	struct pci_dev *dev = NULL;
+
+	guard(mutex)(&pci_lu_mutex);
+	for_each_pci_dev(dev) {
+		if (!pci_liveupdate_busy(dev) ||
+		    !pci_lu_is_within(&dev->dev, adev) ||
+		    liveupdate_break("veto"))
+			continue;
+		liveupdate_refuse_dev(&dev->dev, -EBUSY, "ACPI event of %s",
+				      dev_name(&adev->dev));
+		pci_dev_put(dev);
+		return -EBUSY;
+	}
+	pci_lu_changes++;
+	return 0;
+}
+#endif
 
 /**
  * pci_liveupdate_end_change - Ends pci_liveupdate_begin_change()

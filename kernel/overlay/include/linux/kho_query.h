@@ -4,7 +4,8 @@
  *
  * kho_restore_folio() warns when it is given memory that the previous kernel
  * did not preserve. An address that came from the previous kernel is not to be
- * trusted, so whoever restores one asks here first.
+ * trusted, so whoever restores one asks here first. And what is preserved for the
+ * next kernel can neither move nor go, so memory hotplug asks, too.
  */
 #ifndef _LINUX_KHO_QUERY_H
 #define _LINUX_KHO_QUERY_H
@@ -13,10 +14,23 @@
 
 #ifdef CONFIG_PCI_LIVEUPDATE
 bool kho_folio_preserved(phys_addr_t phys, unsigned int order);
+bool kho_range_preserved(phys_addr_t phys, size_t size);
+int luo_device_check_offline(unsigned long pfn, unsigned long nr_pages);
 #else
 static inline bool kho_folio_preserved(phys_addr_t phys, unsigned int order)
 {
 	return false;
+}
+
+static inline bool kho_range_preserved(phys_addr_t phys, size_t size)
+{
+	return false;
+}
+
+static inline int luo_device_check_offline(unsigned long pfn,
+					   unsigned long nr_pages)
+{
+	return 0;
 }
 #endif
 

@@ -12,6 +12,7 @@
 #include <linux/pci.h>
 #include <linux/types.h>
 
+struct acpi_device;
 struct liveupdate_file_handler;
 
 #ifdef CONFIG_PCI_LIVEUPDATE
@@ -33,6 +34,7 @@ void pci_liveupdate_unregister(struct liveupdate_file_handler *fh);
 
 /* For whoever takes devices away from their drivers */
 int pci_liveupdate_begin_change(struct device *dev);
+int pci_liveupdate_begin_event(struct acpi_device *adev);
 void pci_liveupdate_end_change(void);
 
 /* Old kernel */
@@ -67,6 +69,11 @@ static inline bool pci_liveupdate_any_incoming(void)
 }
 
 static inline int pci_liveupdate_begin_change(struct device *dev)
+{
+	return 0;
+}
+
+static inline int pci_liveupdate_begin_event(struct acpi_device *adev)
 {
 	return 0;
 }

@@ -9,6 +9,8 @@
  *  veto	kept devices may be unbound and removed
  *  hidden	a function beside a kept one may have been removed
  *  join	devices join the IOMMU group of a kept one
+ *  sleep	the machine may sleep while devices are kept
+ *  offline	preserved memory may be taken offline
  *  pasids	PASIDs that are attached and not kept are no reason to refuse
  *  kick	a jump that is called off loses interrupts by MSI
  *  pri	page requests are not stopped
@@ -18,6 +20,9 @@
  *  prune	entries of devices that are not kept stay at shutdown
  *  flush	caches of a kept IOMMU are not invalidated at shutdown
  *  dev_tlb	those of kept devices are not
+ *  drain	its invalidation queue stands still at shutdown
+ *  park	a CPU is stopped while it holds the locks of kept IOMMUs
+ *  lockless	the shutdown takes one of them
  *  bind	any driver may bind a kept device
  *  ats	ATS of kept devices is enabled again
  *  adopt	the new kernel does not take over what the IOMMU uses

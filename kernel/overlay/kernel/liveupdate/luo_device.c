@@ -23,7 +23,8 @@
  * and any device that is counted later has yet to get the kexec lock.
  *
  * Who owns it. The old kernel only. In the new one the devices are the business
- * of the records of PCI and IOMMU; the page of the mark stays reserved until the
+ * of the records of PCI and IOMMU, and nothing is refused here but to sleep while
+ * one of them waits for its owner; the page of the mark stays reserved until the
  * next kexec, like all that KHO shows in debugfs.
  *
  * What cannot fail. liveupdate_device_put(), and the check, which allocates
@@ -33,7 +34,8 @@
  * map that the next kernel boots with, so nothing in it can be preserved. Where
  * such memory is online as movable, nothing that is preserved ever lies in it,
  * because what devices write to is migrated when it is pinned; otherwise a
- * preserve may find a page in it and be refused.
+ * preserve may find a page in it and be refused. No memory that has anything
+ * preserved in it goes offline.
  *
  * If KHO cannot be revived in the new kernel, the memory that devices write to
  * and the tables that translate for them are about to be given to the page
@@ -51,6 +53,7 @@
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
 #include <linux/kho/abi/landing.h>
+#include <linux/kho_query.h>
 #include <linux/libfdt.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
@@ -59,6 +62,8 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/panic.h>
+#include <linux/pci_liveupdate.h>
+#include <linux/pfn.h>
 #include <linux/printk.h>
 #include <linux/suspend.h>
 #include "../kexec_internal.h"
@@ -75,12 +80,12 @@ static struct liveupdate_devices_ser *luo_device_ser;
 /* Why @image must not be jumped into while devices are kept, 0 if it may be */
 static int luo_device_image_error(const struct kimage *image)
 {
-	if (!image->file_mode)
-		return luo_device_refuse(-EOPNOTSUPP,
-					 "not loaded by kexec_file_load()");
 	if (image->preserve_context)
 		return luo_device_refuse(-EOPNOTSUPP,
 					 "preserve_context with kept devices");
+	if (!image->file_mode)
+		return luo_device_refuse(-EOPNOTSUPP,
+					 "not loaded by kexec_file_load()");
 	if (!image->kho.fdt || !image->kho.scratch)
 		return luo_device_refuse(-EOPNOTSUPP,
 					 "the image does not get the KHO tree");
@@ -177,6 +182,30 @@ void *luo_device_check_page(unsigned long page)
 		page = 0;
 	}
 	return (void *)page;
+}
+
+/**
+ * luo_device_check_offline - May this memory be taken offline?
+ * @pfn: the first page
+ * @nr_pages: how many
+ *
+ * What is preserved can be neither freed nor migrated, and most of it is pinned:
+ * an attempt would not end. A preserve that comes later pins, or has allocated,
+ * what it preserves, so that nothing is lost then either.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -EBUSY if anything in it is preserved for the next kernel.
+ */
+int luo_device_check_offline(unsigned long pfn, unsigned long nr_pages)
+{
+	phys_addr_t phys = PFN_PHYS(pfn), size = PFN_PHYS(nr_pages);
+	phys_addr_t last = phys + size - 1;
+
+	if (!kho_range_preserved(phys, size) || liveupdate_break("offline"))
+		return 0;
+	return liveupdate_refuse("KHO", -EBUSY,
+				 "memory %pa-%pa is preserved, stays online",
+				 &phys, &last);
 }
 #endif
 
@@ -282,30 +311,36 @@ void liveupdate_device_put(void)
 	mutex_unlock(&luo_device_mutex);
 }
 
+/* Devices of the last kernel that wait for their owner cannot sleep either. */
+static int luo_device_may_sleep(void)
+{
+	bool waiting = pci_liveupdate_any_incoming();
+
+	guard(mutex)(&luo_device_mutex);
+	if (liveupdate_break("sleep"))
+		return 0;
+	if (luo_device_count || waiting)
+		return liveupdate_refuse("power", -EBUSY,
+					 "sleep with %u devices preserved%s",
+					 luo_device_count,
+					 waiting ? ", and some to finish" : "");
+	luo_device_sleeping = true;
+	return 0;
+}
+
 static int luo_device_pm(struct notifier_block *nb, unsigned long event,
 			 void *unused)
 {
-	int ret = NOTIFY_OK;
-
-	mutex_lock(&luo_device_mutex);
 	switch (event) {
 	case PM_SUSPEND_PREPARE:
 	case PM_HIBERNATION_PREPARE:
 	case PM_RESTORE_PREPARE:
-		if (luo_device_count) {
-			pr_err("refused: %u devices cannot be kept by suspend or hibernation\n",
-			       luo_device_count);
-			ret = notifier_from_errno(-EBUSY);
-		} else {
-			luo_device_sleeping = true;
-		}
-		break;
+		return notifier_from_errno(luo_device_may_sleep());
 	default:
+		guard(mutex)(&luo_device_mutex);
 		luo_device_sleeping = false;
+		return NOTIFY_OK;
 	}
-	mutex_unlock(&luo_device_mutex);
-
-	return ret;
 }
 
 static struct notifier_block luo_device_pm_nb = {

@@ -841,7 +841,8 @@ static bool queue_run(struct intel_iommu *iommu, const struct qi_desc *descs,
 		memcpy(iommu->qi->desc + (i << shift), &descs[i], 1 << shift);
 	memcpy(iommu->qi->desc + (nr << shift), &wait, 1 << shift);
 	__iommu_flush_cache(iommu, iommu->qi->desc, (nr + 1) << shift);
-	writel((nr + 1) << shift, iommu->reg + DMAR_IQT_REG);
+	if (!liveupdate_break("drain"))
+		writel((nr + 1) << shift, iommu->reg + DMAR_IQT_REG);
 
 	for (us = 0; us < SHUTDOWN_WAIT_US; us++) {
 		if (READ_ONCE(*status) == QI_DONE)
@@ -1067,6 +1068,8 @@ bool intel_liveupdate_shutdown(struct intel_iommu *iommu)
 
 	if (!lu || !kexec_in_progress || liveupdate_break("te"))
 		return false;
+	if (liveupdate_break("lockless"))
+		raw_spin_lock(&iommu->qi->q_lock);
 
 	prune_tables(iommu);
 	prune_interrupts(iommu);
@@ -1076,6 +1079,23 @@ bool intel_liveupdate_shutdown(struct intel_iommu *iommu)
 		pr_emerg("%s: invalidation does not end, it will be blocked\n",
 			 iommu->name);
 	return true;
+}
+
+/**
+ * intel_liveupdate_busy - Must this unit stay in the machine?
+ * @iommu: the unit, which is about to be removed, may be NULL
+ *
+ * Context: Process context, dmar_global_lock held for writing.
+ * Return: 0, -EBUSY while a device behind it is kept, or is waited for by its
+ * owner.
+ */
+int intel_liveupdate_busy(struct intel_iommu *iommu)
+{
+	if (!iommu ||
+	    (!READ_ONCE(iommu->liveupdate) && !intel_liveupdate_adopted(iommu)))
+		return 0;
+	return liveupdate_refuse("DMAR", -EBUSY, "removal of %s, in use",
+				 iommu->name);
 }
 
 /* ----------------------------------------------------------- adopt, new kernel */

@@ -30,6 +30,7 @@ bool intel_liveupdate_adopted(struct intel_iommu *iommu);
 bool intel_liveupdate_adopt_pasid_table(struct device_domain_info *info);
 bool intel_liveupdate_probe_finalize(struct device *dev);
 bool intel_liveupdate_shutdown(struct intel_iommu *iommu);
+int intel_liveupdate_busy(struct intel_iommu *iommu);
 
 /* In iommu.c, for liveupdate.c */
 struct dmar_domain *intel_liveupdate_domain_alloc(void);
@@ -76,6 +77,11 @@ static inline bool intel_liveupdate_probe_finalize(struct device *dev)
 static inline bool intel_liveupdate_shutdown(struct intel_iommu *iommu)
 {
 	return false;
+}
+
+static inline int intel_liveupdate_busy(struct intel_iommu *iommu)
+{
+	return 0;
 }
 
 #endif /* CONFIG_INTEL_IOMMU_LIVEUPDATE */
