@@ -128,7 +128,7 @@ PARK = Scenario(
 
 SCENARIOS = [
     SLEEP,
-    broken(SLEEP, 'sleep,veto', ('verdict',), stages=1),
+    broken(SLEEP, 'sleep,veto', ('verdict',), stages=1, long=True),
     broken(SLEEP, 'offline', ('verdict',), stages=1, timeout=40, long=True),
     PARK,
     replace(PARK, name='negative-break-lockless', append='liveupdate_break=park,lockless',

@@ -72,10 +72,56 @@ COMMAND_LINES = [
 ]
 
 
-def damaged(name, change, summary, lines, long=False, iommu='legacy', **options):
+def stop_and_start(run, jump='kexec'):
+    """Return when the device was stopped, and when its ordinary driver let it go on, or None."""
+    command = [w for w in trace.config_writes(run.events)
+               if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks[jump]]
+    stopped = next((w.time for w in command if not w.value & 4), None)
+    return stopped, next((w.time for w in command
+                          if stopped and w.time > stopped and w.value & 4), None)
+
+
+def stopped_first(run, since='preserved', jump='kexec', end='abandoned'):
+    """Translation may go off when the device is stopped, and not before."""
+    begin = run.marks[since]
+    stopped, started = stop_and_start(run, jump)
+    if stopped is None:
+        return ['bus mastering was never switched off']
+    gaps = trace.translation_off(run.events, begin, run.marks[end])
+    early = [a for a, _ in gaps if a < stopped]
+    # Until its ordinary driver starts it. What was on its way arrives within the time that the
+    # kernel waits.
+    later = trace.within(run.events, stopped + 0.1, started or run.marks[end])
+    landed = len(trace.landings(later))
+    return (['translation went off before the device was stopped'] if early else []) + (
+        [f'{landed} frames landed after it was stopped'] if landed else [])
+
+
+def reset_first(run):
+    """The device was reset before its ordinary driver let it do DMA again."""
+    stopped, started = stop_and_start(run)
+    if started is None:
+        return ['its ordinary driver never started it']
+    return [] if judges.path_resets(run, stopped, started) else ['it was not reset first']
+
+
+def stood_early(run):
+    """It stood when PCI found it, and was reset first."""
+    return reset_first(run) + [
+        'it was running when PCI found it'
+        for line in new_log(run) if 'may be a kept device, stopped' in line]
+
+
+def stopped_and_reset(run):
+    """The PCI core stopped it at once; its ordinary driver has it, after a reset."""
+    return stopped_first(run) + reset_first(run)
+
+
+def damaged(name, change, summary, lines, long=False, iommu='legacy', judge=abandoned.check,
+            **options):
     """Return a scenario: what was handed over is damaged in the moment between the kernels."""
     def check(run):
-        return says(*lines)(run) + abandoned.check(run)
+        return says(*lines)(run) + judge(run)
     return Scenario(name=f'damaged-{name}', test='jump', rate=2000, judges=JUDGES,
                     options=options, kept_until='retrieved', check=check, summary=summary,
                     long=long, iommu=iommu,
@@ -104,10 +150,12 @@ DAMAGED = [
             ['cannot be restored'], lost='iv'),
     damaged('pci', field(lambda m: m.functions()[1], 8, '<I', 99),
             'the PCI records have another version: the device is stopped',
-            ['may be a kept device, stopped'], lost='iv'),
+            ['may be a kept device, stopped'], lost='iv', taken=1,
+            judge=stopped_and_reset),
     damaged('pci-other', field(lambda m: m.functions()[0], 16, '<H', 0x1af4),
             'another device is where the kept one was: it is stopped',
-            ['is not the kept device, lost'], lost='iv', long=True),
+            ['is not the kept device, lost'], lost='iv', long=True, taken=1,
+            judge=stopped_and_reset),
     damaged('iommufd', field(lambda m: m.iommufds(), 8, '<I', 99),
             'the records of the iommufd have another version: it is lost, with its device',
             ['nobody claimed it'], lost='iv', running=1, long=True),
@@ -150,10 +198,10 @@ UNDRAINED = Scenario(
     summary="the IOMMU's invalidations do not end at the jump: quarantine")
 
 
-def nomem(name, lines, long=True, lost='iv', **options):
+def nomem(name, lines, long=True, lost='iv', judge=abandoned.check, **options):
     """Return a scenario: an allocation that comes before any process fails in the new kernel."""
     def check(run):
-        return says(*lines)(run) + abandoned.check(run)
+        return says(*lines)(run) + judge(run)
     return Scenario(name=f'nomem-{name}', test='jump', rate=2000, judges=JUDGES,
                     options={'lost': lost, **options}, kernels=NEXT, kept_until='retrieved',
                     check=check, long=long, at={'abandoned': abandoned.at_abandoned},
@@ -167,46 +215,10 @@ NOMEM = [
     nomem('device', [r'record \d+ is lost', 'stopped and blocked']),
     nomem('index', ['its device is lost', 'stopped and blocked']),
     nomem('pci', ['cannot tell which devices were kept', 'may be a kept device, stopped'],
-          lost='v'),
+          judge=stopped_and_reset, taken=1),
     nomem('adopt', [QUARANTINE]),
     nomem('did', ['stopped and blocked'], have='mi', lost='v', long=False),
 ]
-
-
-def stop_and_start(run, jump='kexec'):
-    """Return when the device was stopped, and when its ordinary driver let it go on, or None."""
-    command = [w for w in trace.config_writes(run.events)
-               if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks[jump]]
-    stopped = next((w.time for w in command if not w.value & 4), None)
-    return stopped, next((w.time for w in command
-                          if stopped and w.time > stopped and w.value & 4), None)
-
-
-def stopped_first(run, since='preserved', jump='kexec', end='abandoned'):
-    """Translation may go off when the device is stopped, and not before."""
-    begin = run.marks[since]
-    stopped, started = stop_and_start(run, jump)
-    if stopped is None:
-        return ['bus mastering was never switched off']
-    gaps = trace.translation_off(run.events, begin, run.marks[end])
-    early = [a for a, _ in gaps if a < stopped]
-    # Until its ordinary driver starts it. What was on its way arrives within the time that the
-    # kernel waits.
-    later = trace.within(run.events, stopped + 0.1, started or run.marks[end])
-    landed = len(trace.landings(later))
-    return (['translation went off before the device was stopped'] if early else []) + (
-        [f'{landed} frames landed after it was stopped'] if landed else [])
-
-
-def reset_first(run):
-    """It stood when it was found, and was reset before its driver let it do DMA again."""
-    stopped, started = stop_and_start(run)
-    if started is None:
-        return ['its ordinary driver never started it']
-    found = ['it was running when PCI found it'
-             for line in new_log(run) if 'may be a kept device, stopped' in line]
-    return found + ([] if judges.path_resets(run, stopped, started)
-                    else ['it was not reset first'])
 
 
 def lost(name, words, summary, lines, more=None, **options):
@@ -224,7 +236,7 @@ LOST = [
          ['nobody claimed it|was not retrieved'], have='mi', lost='v', running=1, fresh=0),
     lost('kho-off', ['kho=off'], 'KHO is off: devices are stopped before memory is used',
          ['devices were kept but KHO is off: stopping all devices',
-          'was running when it was found: reset'], reset_first, session=0,
+          'was running when it was found: reset'], stood_early, session=0,
          have='', taken=1),
 ]
 
@@ -403,7 +415,7 @@ def nothing_reached(run):
 
 def is_refused(run):
     """The kernel says so, and nothing is reached."""
-    return says('is not the kept device, lost', r'cannot be restored \(-ENODEV\)')(
+    return says('is not the kept device, lost', 'cannot be restored')(
         run) + nothing_reached(run)
 
 
@@ -419,7 +431,7 @@ REPLACED = [
     OTHER,
     broken(OTHER, 'other', ('check',), ('old', 'break')),
     Scenario(name='replaced-twin', test='jump', rate=2000, judges=JUDGES, topology='rp',
-             extra=NATIVE, iommu='scalable-fs', options={'lost': 'iv'},
+             extra=NATIVE, iommu='scalable-fs', options={'lost': 'iv', 'taken': 1},
              at={'kexec': handover.between(plug_twin), 'abandoned': abandoned.at_abandoned},
              kept_until='retrieved', check=says('has another serial number, lost'),
              summary='a card of the same model is in its slot: refused, and an ordinary one'),
