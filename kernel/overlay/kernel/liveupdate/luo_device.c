@@ -337,8 +337,9 @@ static int luo_device_pm(struct notifier_block *nb, unsigned long event,
 	case PM_RESTORE_PREPARE:
 		return notifier_from_errno(luo_device_may_sleep());
 	default:
-		guard(mutex)(&luo_device_mutex);
+		mutex_lock(&luo_device_mutex);
 		luo_device_sleeping = false;
+		mutex_unlock(&luo_device_mutex);
 		return NOTIFY_OK;
 	}
 }
