@@ -10,18 +10,35 @@
 #include "failnth.h"
 #include "guest.h"
 
-int dma_bound_by_itself(void *p)
+int dma_find(void *p)
 {
 	struct dma *d = p;
-	char name[32];
-	int rc;
+	int rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
 
-	rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
-	if (!rc)
-		rc = pci_driver(d->bdf, name, sizeof(name));
+	return rc ? v_error(rc, "looking for the network card") : 0;
+}
+
+static int has_driver(struct dma *d, const char *wanted)
+{
+	char name[32];
+	int rc = dma_find(d);
+
+	if (rc)
+		return rc;
+	rc = pci_driver(d->bdf, name, sizeof(name));
 	if (rc)
 		return v_error(rc, "driver of the card");
-	return strcmp(name, "vfio-pci") ? v_error(0, name) : 0;
+	return strcmp(name, wanted) ? v_error(0, name) : 0;
+}
+
+int dma_bound_by_itself(void *p)
+{
+	return has_driver(p, "vfio-pci");
+}
+
+int dma_is_ordinary(void *p)
+{
+	return has_driver(p, "e1000e");
 }
 
 /* Its driver is a module that nobody has asked for. */
@@ -29,11 +46,10 @@ int dma_not_bound_yet(void *p)
 {
 	struct dma *d = p;
 	char name[32];
-	int rc;
+	int rc = dma_find(d);
 
-	rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
 	if (rc)
-		return v_error(rc, "the card");
+		return rc;
 	rc = pci_driver(d->bdf, name, sizeof(name));
 	return rc < 0 ? 0 : v_error(0, name);
 }

@@ -98,11 +98,7 @@ void dma_refuse_no_more(void)
 }
 
 static const struct step old_kernel[] = {
-	STEP("the card is bound to vfio-pci", dma_bind_driver),
-	STEP("memory is made", dma_make_memory),
-	STEP("the card is attached to its page table", dma_attach),
-	STEP("the receive ring is up", dma_ring_up),
-	SYNC("ready"),
+	DMA_STEPS_READY,
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("frames are sent", old_send),
 	STEP_WHEN("another device is set up", testdev_old, testdev_wanted),

@@ -48,11 +48,10 @@ void dma_init(struct dma *d)
 int dma_bind_driver(void *ctx)
 {
 	struct dma *d = ctx;
-	int rc;
+	int rc = dma_find(d);
 
-	rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
 	if (rc)
-		return v_error(rc, "looking for the network card");
+		return rc;
 	rc = pci_bind_vfio(d->bdf);
 	return rc ? v_error(rc, "binding it to vfio-pci") : 0;
 }

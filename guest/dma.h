@@ -77,8 +77,18 @@ int dma_close_session(void *ctx);
 int dma_close_all(void *ctx);
 bool dma_keeps(void *ctx);
 
+/* What most old kernels begin with: the card is ready to receive, and frames come. */
+#define DMA_STEPS_READY							\
+	STEP("the card is bound to vfio-pci", dma_bind_driver),		\
+	STEP("memory is made", dma_make_memory),			\
+	STEP("the card is attached to its page table", dma_attach),	\
+	STEP("the receive ring is up", dma_ring_up),			\
+	SYNC("ready")
+
 /* dma-new.c: steps in the new kernel */
+int dma_find(void *ctx);
 int dma_bound_by_itself(void *ctx);
+int dma_is_ordinary(void *ctx);
 int dma_not_bound_yet(void *ctx);
 int dma_still_mastering(void *ctx);
 int dma_get_session(void *ctx);

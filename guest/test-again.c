@@ -8,7 +8,6 @@
  * Option take=1: the second kernel retrieves everything and finishes.
  */
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "dma.h"
@@ -25,20 +24,6 @@ static bool takes(void *p)
 static int frames_go_on(void *p)
 {
 	return dma_wait_frames(p, opt_u64("more", 100));
-}
-
-static int ordinary_driver(void *p)
-{
-	struct dma *d = p;
-	char name[32];
-	int rc;
-
-	rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
-	if (!rc)
-		rc = pci_driver(d->bdf, name, sizeof(name));
-	if (rc)
-		return v_error(rc, "driver of the card");
-	return strcmp(name, "e1000e") ? v_error(0, name) : 0;
 }
 
 static int no_session(void *p)
@@ -79,14 +64,10 @@ static int second_kernel(struct dma *d)
 int test_again(unsigned int stage)
 {
 	static const struct step last[] = {
-		CHECK("the card has its ordinary driver", ordinary_driver),
+		CHECK("the card has its ordinary driver", dma_is_ordinary),
 		CHECK("there is no session", no_session),
 		SYNC("booted"),
-		STEP("the card is bound to vfio-pci", dma_bind_driver),
-		STEP("memory is made", dma_make_memory),
-		STEP("the card is attached to its page table", dma_attach),
-		STEP("the receive ring is up", dma_ring_up),
-		SYNC("ready"),
+		DMA_STEPS_READY,
 		CHECK("frames arrive", dma_frames_arrive),
 		CHECK("filled descriptors are as many as the card says",
 		      dma_ring_is_consistent),

@@ -286,11 +286,7 @@ static int no_eject(void *p)
 }
 
 static const struct step back_sleep[] = {
-	STEP("the card is bound to vfio-pci", dma_bind_driver),
-	STEP("memory is made", dma_make_memory),
-	STEP("the card is attached to its page table", dma_attach),
-	STEP("the receive ring is up", dma_ring_up),
-	SYNC("ready"),
+	DMA_STEPS_READY,
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("the page table is marked", dma_mark),
 	CHECK("a preserve that comes too late is refused", too_late),

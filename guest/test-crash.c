@@ -51,14 +51,6 @@ static bool jumps(void *p)
 	return !panics_here(p);
 }
 
-static int find(void *p)
-{
-	struct dma *d = p;
-	int rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
-
-	return rc ? v_error(rc, "looking for the network card") : 0;
-}
-
 /* Says where all memory of one kind is, as the host needs it: START-END,... */
 static int say_memory(const char *key, const char *kind)
 {
@@ -90,11 +82,7 @@ static int load_crash(void *p)
 }
 
 static const struct step old_kernel[] = {
-	STEP("the card is bound to vfio-pci", dma_bind_driver),
-	STEP("memory is made", dma_make_memory),
-	STEP("the card is attached to its page table", dma_attach),
-	STEP("the receive ring is up", dma_ring_up),
-	SYNC("ready"),
+	DMA_STEPS_READY,
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("the next kernel is loaded", dma_load_next),
 	STEP("the page table is marked", dma_mark),
@@ -108,7 +96,7 @@ static const struct step old_kernel[] = {
 };
 
 static const struct step new_kernel[] = {
-	STEP("the card is found", find),
+	STEP("the card is found", dma_find),
 	CHECK_WHEN("the card is a bus master", dma_still_mastering, runs),
 	CHECK_WHEN("the card is stopped", dma_is_stopped, stands),
 	SYNC("booted"),
@@ -168,7 +156,7 @@ static int memory_stays(void *p)
 static const struct step crashed[] = {
 	CHECK("it is a crash kernel", is_crash_kernel),
 	CHECK("it takes nothing that was handed over", nothing_handed_over),
-	STEP("the card is found", find),
+	STEP("the card is found", dma_find),
 	CHECK_WHEN("the card is a bus master", dma_still_mastering, runs),
 	SYNC("crashed"),
 	CHECK("its memory stays as it is", memory_stays),

@@ -157,11 +157,7 @@ static int old_kernel(struct dma *d)
 {
 	static const struct step steps[] = {
 		STEP("failures can be injected", open_faults),
-		STEP("the card is bound to vfio-pci", dma_bind_driver),
-		STEP("memory is made", dma_make_memory),
-		STEP("the card is attached to its page table", dma_attach),
-		STEP("the receive ring is up", dma_ring_up),
-		SYNC("ready"),
+		DMA_STEPS_READY,
 		STEP("frames arrive", dma_frames_arrive),
 		STEP("the next kernel is loaded", dma_load_next),
 		STEP("the page table is marked", dma_mark),

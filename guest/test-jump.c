@@ -83,14 +83,6 @@ static bool is_absent(void *p)
 	return !is_there(p);
 }
 
-static int find(void *p)
-{
-	struct dma *d = p;
-	int rc = pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, d->bdf);
-
-	return rc ? v_error(rc, "looking for the network card") : 0;
-}
-
 static int find_none(void *p)
 {
 	struct dma *d = p;
@@ -157,7 +149,7 @@ static int let_go(void *p)
 int test_jump(unsigned int stage)
 {
 	static const struct step after[] = {
-		STEP_WHEN("the card is found", find, is_there),
+		STEP_WHEN("the card is found", dma_find, is_there),
 		CHECK_WHEN("the card is not there", find_none, is_absent),
 		CHECK_WHEN("the card is stopped", dma_is_stopped, stands),
 		CHECK_WHEN("the card is a bus master", dma_still_mastering,
