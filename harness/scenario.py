@@ -19,6 +19,7 @@ BUILD = os.path.join(TOP, 'build')
 KERNELS = ('old', 'new', 'break', 'debug', 'alt', 'base')
 UNBUILT = ('build/alt is missing; to un-skip, make kernel KERNELS=alt, which wants the package '
            'clang-19')
+INTO_BREAK = ('old', 'break')           # what is switched off is so in the new kernel
 PASS, FAIL, SKIP = 0, 1, 77
 FRAME_JUDGES = ('verdict', 'console', 'handover', 'frames', 'translation', 'faults',
                 'invalidation', 'config-writes', 'resets', 'mappings', 'sent-back',

@@ -10,7 +10,7 @@ import time
 
 from harness import judges, spoil, trace, vfiouser, walker
 from harness.sampler import Watcher
-from harness.scenario import Scenario, broken
+from harness.scenario import INTO_BREAK, Scenario, broken
 from harness.vfiouser import Endpoint
 
 IOVA, SLOTS, SLOT, MANY = 0x4200000000, 4096, 16, 64
@@ -286,7 +286,7 @@ SCENARIOS = [
     damaged('pasids-fs', spoil.PASIDS, 'the same, first-stage tables', 'fs'),
     damaged('pasid-entries', spoil.ENTRIES,
             'PASID tables are not what their records say: their devices are lost'),
-    broken(damaged('pasid-entries', spoil.ENTRIES, ''), 'scrub', ('check',), ('old', 'break'),
+    broken(damaged('pasid-entries', spoil.ENTRIES, ''), 'scrub', ('check',), INTO_BREAK,
            name='negative-break-scrub-pasid'),
     damaged('devices', spoil.DEVICES, 'records of devices are damaged, in scalable mode'),
     damaged('devices-more', spoil.DEVICES_MORE, 'records of devices are damaged: other fields'),
@@ -294,5 +294,5 @@ SCENARIOS = [
     broken(FS, 'pasids', ('verdict',), stages=1),
     broken(FS, 'pri', ('check',), stages=1),
     broken(FS, 'dev_tlb', ('check',)),
-    broken(FS, 'ats', ('config-writes', 'check'), ('old', 'break')),
+    broken(FS, 'ats', ('config-writes', 'check'), INTO_BREAK),
 ]

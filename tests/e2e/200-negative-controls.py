@@ -3,10 +3,9 @@
 
 More of them stand beside the scenario they belong to.
 """
-from harness.scenario import FRAME_JUDGES, Scenario, broken
+from harness.scenario import FRAME_JUDGES, INTO_BREAK, Scenario, broken
 
 DMA = Scenario(name='', test='dma', rate=2000, judges=FRAME_JUDGES, summary='')
-INTO = ('old', 'break')
 
 SCENARIOS = [
     Scenario(name='negative-no-preserve', test='dma', options={'preserve': 0}, rate=2000,
@@ -15,9 +14,9 @@ SCENARIOS = [
     broken(DMA, 'busmaster', ('frames',)),
     broken(DMA, 'te', ('translation',)),
     broken(DMA, 'flush', ('invalidation',)),
-    broken(DMA, 'adopt', ('translation', 'faults', 'frames'), INTO),
-    broken(DMA, 'restore', ('mappings', 'faults', 'frames'), INTO),
-    broken(DMA, 'bind', ('resets',), INTO),
-    broken(DMA, 'vfio_reset', ('resets',), INTO),
-    broken(DMA, 'hold', ('verdict',), INTO),
+    broken(DMA, 'adopt', ('translation', 'faults', 'frames'), INTO_BREAK),
+    broken(DMA, 'restore', ('mappings', 'faults', 'frames'), INTO_BREAK),
+    broken(DMA, 'bind', ('resets',), INTO_BREAK),
+    broken(DMA, 'vfio_reset', ('resets',), INTO_BREAK),
+    broken(DMA, 'hold', ('verdict',), INTO_BREAK),
 ]

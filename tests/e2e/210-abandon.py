@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kept device that nobody wants any more is stopped before its memory is freed."""
 from harness.abandoned import at_abandoned, check
-from harness.scenario import Scenario, broken
+from harness.scenario import INTO_BREAK, Scenario, broken
 
 JUDGES = ('verdict', 'console', 'handover', 'translation', 'faults', 'config-writes', 'resets')
 
@@ -37,5 +37,5 @@ SCENARIOS = [
               name='abandon-no-handler', options={'driver': 0},
               append='ferry.next=initcall_blacklist=vfio_pci_init'),
     *steps(),
-    broken(NONE, 'stop', ('check',), ('old', 'break')),
+    broken(NONE, 'stop', ('check',), INTO_BREAK),
 ]

@@ -9,23 +9,21 @@ from harness import abandoned, console, handover, judges, trace
 from harness.handover import DEVICE, DOMAIN, UNIT, field
 from harness.machine import NIC_MAC, nic_bdf
 from harness.poker import FAILED, Poker
-from harness.scenario import FRAME_JUDGES, Scenario, broken
+from harness.scenario import FRAME_JUDGES, INTO_BREAK, Scenario, broken
 
 JUDGES = ('verdict', 'console', 'handover', 'translation')
-NEXT = ('old', 'break')             # what is switched off is so in the new kernel
 
 
-def new_log(run):
-    """Return what the new kernel wrote to the console."""
+def log_of(run, boot=-1):
+    """Return what the new kernel, or another boot, wrote to the console."""
     boots = console.boots(run.console)
-    return boots[-1][1] if boots else []
+    return boots[boot][1] if boots else []
 
 
 def says(*patterns, boot=-1):
     """Return a check: the log of the new kernel, or of another boot, has each of these lines."""
     def check(run):
-        boots = console.boots(run.console)
-        lines = boots[boot][1] if boots else []
+        lines = log_of(run, boot)
         return [f'boot {boot} did not say {p!r}' for p in patterns
                 if not any(re.search(p, line) for line in lines)]
     return check
@@ -72,10 +70,15 @@ COMMAND_LINES = [
 ]
 
 
+def command_writes(run, jump='kexec'):
+    """Return the writes to the device's command register since the jump."""
+    return [w for w in trace.config_writes(run.events)
+            if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks[jump]]
+
+
 def stop_and_start(run, jump='kexec'):
     """Return when the device was stopped, and when its ordinary driver let it go on, or None."""
-    command = [w for w in trace.config_writes(run.events)
-               if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks[jump]]
+    command = command_writes(run, jump)
     stopped = next((w.time for w in command if not w.value & 4), None)
     return stopped, next((w.time for w in command
                           if stopped and w.time > stopped and w.value & 4), None)
@@ -109,7 +112,7 @@ def stood_early(run):
     """It stood when PCI found it, and was reset first."""
     return reset_first(run) + [
         'it was running when PCI found it'
-        for line in new_log(run) if 'may be a kept device, stopped' in line]
+        for line in log_of(run) if 'may be a kept device, stopped' in line]
 
 
 def stopped_and_reset(run):
@@ -117,15 +120,20 @@ def stopped_and_reset(run):
     return stopped_first(run) + reset_first(run)
 
 
+def given_up(name, summary, lines, options, judge=abandoned.check, at=None, **more):
+    """Return a scenario: the new kernel gives the device up, and says why."""
+    def check(run):
+        return says(*lines)(run) + judge(run)
+    return Scenario(name=name, test='jump', rate=2000, judges=JUDGES, options=options,
+                    kept_until='retrieved', check=check, summary=summary,
+                    at={**(at or {}), 'abandoned': abandoned.at_abandoned}, **more)
+
+
 def damaged(name, change, summary, lines, long=False, iommu='legacy', judge=abandoned.check,
             **options):
     """Return a scenario: what was handed over is damaged in the moment between the kernels."""
-    def check(run):
-        return says(*lines)(run) + judge(run)
-    return Scenario(name=f'damaged-{name}', test='jump', rate=2000, judges=JUDGES,
-                    options=options, kept_until='retrieved', check=check, summary=summary,
-                    long=long, iommu=iommu,
-                    at={'kexec': handover.between(change), 'abandoned': abandoned.at_abandoned})
+    return given_up(f'damaged-{name}', summary, lines, options, judge,
+                    {'kexec': handover.between(change)}, long=long, iommu=iommu)
 
 
 def records(kind):
@@ -187,26 +195,20 @@ DAMAGED = [
 
 def undrained(run):
     """The old kernel gave up on the unit, and the new one blocks it."""
-    return (says('invalidation does not end, it will be blocked', boot=0)(run)
-            + says('the handover was not completed', QUARANTINE)(run) + abandoned.check(run))
+    return says('invalidation does not end, it will be blocked', boot=0)(run) + abandoned.check(run)
 
 
-UNDRAINED = Scenario(
-    name='undrained', test='jump', kernels=('break', 'new'), rate=2000, judges=JUDGES,
-    append='liveupdate_break=drain', options={'lost': 'iv'}, kept_until='retrieved',
-    at={'abandoned': abandoned.at_abandoned}, check=undrained,
-    summary="the IOMMU's invalidations do not end at the jump: quarantine")
+UNDRAINED = given_up(
+    'undrained', "the IOMMU's invalidations do not end at the jump: quarantine",
+    ['the handover was not completed', QUARANTINE], {'lost': 'iv'}, undrained,
+    kernels=('break', 'new'), append='liveupdate_break=drain')
 
 
 def nomem(name, lines, long=True, lost='iv', judge=abandoned.check, **options):
     """Return a scenario: an allocation that comes before any process fails in the new kernel."""
-    def check(run):
-        return says(*lines)(run) + judge(run)
-    return Scenario(name=f'nomem-{name}', test='jump', rate=2000, judges=JUDGES,
-                    options={'lost': lost, **options}, kernels=NEXT, kept_until='retrieved',
-                    check=check, long=long, at={'abandoned': abandoned.at_abandoned},
-                    append=next_words([f'liveupdate_break=nomem_{name}']),
-                    summary=f'the new kernel has no memory for it ({name}): abandoned')
+    return given_up(f'nomem-{name}', f'the new kernel has no memory for it ({name}): abandoned',
+                    lines, {'lost': lost, **options}, judge, kernels=INTO_BREAK, long=long,
+                    append=next_words([f'liveupdate_break=nomem_{name}']))
 
 
 NOMEM = [
@@ -272,8 +274,7 @@ def stopped_and_panicked(run):
     """The device was stopped before the kernel gave up, and translation stayed on."""
     if 'read' not in run.marks or not hasattr(run, 'log'):
         return ['nothing was changed, or the machine ended before its log was read']
-    writes = [w for w in trace.config_writes(run.events)
-              if w.bdf == run.bdf and w.offset == 4 and w.time > run.marks['kexec']]
+    writes = command_writes(run)
     if not writes or writes[-1].value & 4:
         return ['the device was not stopped']
     found = ['translation went off'] if trace.translation_off(
@@ -429,7 +430,7 @@ OTHER = Scenario(
 
 REPLACED = [
     OTHER,
-    broken(OTHER, 'other', ('check',), ('old', 'break')),
+    broken(OTHER, 'other', ('check',), INTO_BREAK),
     Scenario(name='replaced-twin', test='jump', rate=2000, judges=JUDGES, topology='rp',
              extra=NATIVE, iommu='scalable-fs', options={'lost': 'iv', 'taken': 1},
              at={'kexec': handover.between(plug_twin), 'abandoned': abandoned.at_abandoned},
@@ -477,9 +478,9 @@ VANISHED = Scenario(
 
 BY_NAME = {s.name: s for s in LOST + DAMAGED}
 CONTROLS = [
-    broken(BY_NAME['damaged-device'], 'scrub_stop', ('check',), NEXT),
-    broken(BY_NAME['cmdline-kho-off'], 'stop_all', ('check',), NEXT),
-    broken(BY_NAME['cmdline-kho-off'], 'reset', ('check',), NEXT),
+    broken(BY_NAME['damaged-device'], 'scrub_stop', ('check',), INTO_BREAK),
+    broken(BY_NAME['cmdline-kho-off'], 'stop_all', ('check',), INTO_BREAK),
+    broken(BY_NAME['cmdline-kho-off'], 'reset', ('check',), INTO_BREAK),
 ]
 
 SCENARIOS = (COMMAND_LINES + LOST + DAMAGED + NOMEM +

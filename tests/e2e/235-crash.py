@@ -6,7 +6,7 @@ is blocked; the crash kernel takes nothing that was handed over.
 """
 from dataclasses import replace
 
-from harness import console, handover, initramfs, judges, trace
+from harness import console, handover, initramfs, judges, trace, walker
 from harness.handover import UNIT, field
 from harness.scenario import FRAME_JUDGES, Scenario, kernel_image
 
@@ -59,8 +59,8 @@ def landed(run, begin, end):
 def goes_on(run):
     """Through the panic and under the crash kernel the device uses the same page table."""
     before, after = run.dumps['before'], run.dumps['crashed']
-    found = [f'crashed: {text}' for bdf in run.kept
-             for text in ('no mappings',)[:not before['requesters'][bdf]['leaves']]]
+    found = ['crashed: no mappings' for bdf in run.kept
+             if not before['requesters'][bdf]['leaves']]
     for begin, end in (('panic', 'crashed'), ('crashed', 'stayed')):
         number = landed(run, begin, end)
         run.figures[f'landed_{end}'] = number
@@ -68,7 +68,7 @@ def goes_on(run):
     if 'error' in after:
         return found + [f'crashed: {after["error"]}']
     return found + [f'crashed: {text}' for bdf in run.kept
-                    for text in handover.walker.differences(before, after, bdf)[:3]]
+                    for text in walker.differences(before, after, bdf)[:3]]
 
 
 def stands(run):
@@ -97,7 +97,7 @@ def crashed(device, said):
 COPIED = ('KHO: disabled in the kdump kernel', 'Copied translation tables from previous kernel')
 
 
-def scenario(name, where, summary, device=goes_on, said=COPIED, **more):
+def scenario(name, where, summary, device=goes_on, said=COPIED, at=None, **more):
     """Return one scenario."""
     options = {'where': where, **more.pop('options', {})}
     words = ' '.join([RESERVED, NO_DRIVER, *more.pop('words', ())])
@@ -106,8 +106,8 @@ def scenario(name, where, summary, device=goes_on, said=COPIED, **more):
         'name': f'crash-{name}', 'test': 'crash', 'kernels': kernels, 'rate': 1000,
         'options': options, 'append': words, 'tolerate': (PANIC,),
         'judges': ('verdict', 'console', 'translation', 'faults'), 'kept_until': 'stayed',
-        'at': {'panic': at_panic, 'crashed': at_crashed}, 'check': crashed(device, said),
-        'summary': summary, 'timeout': 180, **more})
+        'at': {'panic': at_panic, 'crashed': at_crashed, **(at or {})},
+        'check': crashed(device, said), 'summary': summary, 'timeout': 180, **more})
 
 
 def beside(run):
@@ -117,8 +117,6 @@ def beside(run):
 
 
 OLD = scenario('old', 'old', 'the old kernel panics with a kept device')
-MODE = scenario('mode', 'old', 'the crash kernel is told another mode of the IOMMU', long=True,
-                iommu='scalable-ss', words=['ferry.crash=intel_iommu=on,sm_off'])
 
 SCENARIOS = [
     OLD,
@@ -134,14 +132,14 @@ SCENARIOS = [
     scenario('retrieved-fs', 'retrieved', 'the same with first-stage tables',
              iommu='scalable-fs', long=True),
     scenario('quarantined', 'quarantined', 'the new kernel panics with its IOMMU quarantined',
-             device=stands, long=True),
+             device=stands, long=True,
+             at={'kexec': handover.between(field(lambda m: m.records(UNIT), 28, '<I', 1))}),
     replace(scenario('iommu-off', 'old', 'control: a crash kernel obeys intel_iommu=off',
                      words=['ferry.crash=intel_iommu=off'], must_fail=('translation',), long=True),
             name='negative-crash-iommu-off'),
-    MODE,
+    scenario('mode', 'old', 'the crash kernel is told another mode of the IOMMU', long=True,
+             iommu='scalable-ss', words=['ferry.crash=intel_iommu=on,sm_off']),
     Scenario(name='crash-beside', test='dma', rate=2000, judges=FRAME_JUDGES,
              options={'crash': 1}, append=RESERVED, files=beside,
              summary='both kernels have memory, and an image, for a crash kernel', long=True),
 ]
-QUARANTINED = next(s for s in SCENARIOS if s.name == 'crash-quarantined')
-QUARANTINED.at['kexec'] = handover.between(field(lambda m: m.records(UNIT), 28, '<I', 1))
