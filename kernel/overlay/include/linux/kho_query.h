@@ -22,11 +22,6 @@ static inline bool kho_folio_preserved(phys_addr_t phys, unsigned int order)
 	return false;
 }
 
-static inline bool kho_range_preserved(phys_addr_t phys, size_t size)
-{
-	return false;
-}
-
 static inline int luo_device_check_offline(unsigned long pfn,
 					   unsigned long nr_pages)
 {
