@@ -223,20 +223,20 @@ NOMEM = [
 ]
 
 
-def lost(name, words, summary, lines, more=None, **options):
-    """Return a scenario: because of its command line the new kernel cannot have the device."""
+def lost(name, words, summary, lines, more=None, at=None, **options):
+    """Return a scenario: the new kernel cannot have the device, mostly for its command line."""
     def check(run):
         return says(*lines)(run) + stopped_first(run) + (more(run) if more else [])
-    return Scenario(name=f'cmdline-{name}', test='jump', rate=2000,
+    return Scenario(name=name, test='jump', rate=2000,
                     judges=('verdict', 'console'), options=options, summary=summary,
-                    append=next_words(words), at={'abandoned': abandoned.at_abandoned},
-                    kept_until='retrieved', check=check)
+                    append=next_words(words), kept_until='retrieved', check=check,
+                    at={'abandoned': abandoned.at_abandoned, **(at or {})})
 
 
 LOST = [
-    lost('intremap-off', ['intremap=off'], 'no interrupt remapping: the device is refused',
+    lost('cmdline-intremap-off', ['intremap=off'], 'no interrupt remapping: the device is refused',
          ['nobody claimed it|was not retrieved'], have='mi', lost='v', running=1, fresh=0),
-    lost('kho-off', ['kho=off'], 'KHO is off: devices are stopped before memory is used',
+    lost('cmdline-kho-off', ['kho=off'], 'KHO is off: devices are stopped before memory is used',
          ['devices were kept but KHO is off: stopping all devices',
           'was running when it was found: reset'], stood_early, session=0,
          have='', taken=1),
@@ -250,45 +250,67 @@ def without_map(_, memory):
     return [(at, b'X') for at in found if at >= 0]
 
 
-def until_stopped(run):
-    """Damage the map; when the device is stopped, keep the memory that the log is in."""
-    handover.between(without_map)(run)
-    threading.Thread(target=read_log, args=(run,), daemon=True).start()
+def without_tree(_, memory):
+    """Have the root of KHO's tree no longer be one."""
+    return [(at, bytes(4)) for at in memory.trees()]
 
 
-def read_log(run):
-    """The panic is before there is a console, or a word from panic=: its log is in memory."""
-    box, end = run.machine, time.monotonic() + 40
-    command = box.qtest.ecam(run.bdf, 4)
-    while 'changed' not in run.marks or box.qtest.readl(command) & 4:
-        if time.monotonic() > end:
-            break
+def stand_by(run):
+    """End the machine, which does not end itself, some seconds after the damage."""
+    limit = time.monotonic() + 90
+    while 'changed' not in run.marks and time.monotonic() < limit:
         time.sleep(0.1)
-    time.sleep(3)
+    time.sleep(5)
     run.marks['read'] = time.time()
-    run.log = handover.Memory(run, 1 << 30).bytes
-    box.qmp.command('quit')
+    run.machine.qmp.command('quit')
+
+
+def stands_after(change):
+    """Return what damages the map, and gives the machine some seconds."""
+    def at_kexec(run):
+        handover.between(change)(run)
+        threading.Thread(target=stand_by, args=(run,), daemon=True).start()
+    return at_kexec
 
 
 def stopped_and_panicked(run):
     """The device was stopped before the kernel gave up, and translation stayed on."""
-    if 'read' not in run.marks or not hasattr(run, 'log'):
-        return ['nothing was changed, or the machine ended before its log was read']
-    writes = command_writes(run)
+    writes, end = command_writes(run), run.marks.get('read', run.ended)
     if not writes or writes[-1].value & 4:
         return ['the device was not stopped']
     found = ['translation went off'] if trace.translation_off(
-        run.events, run.marks['kexec'], run.marks['read']) else []
-    later = trace.within(run.events, writes[-1].time + 0.1, run.marks['read'])
+        run.events, run.marks['kexec'], end) else []
+    later = trace.within(run.events, writes[-1].time + 0.1, end)
     found += ['frames landed after it was stopped'] if trace.landings(later) else []
-    told = run.log.find(b'Kernel panic - not syncing: KHO cannot be revived') >= 0
-    return found + ([] if told else ['the log does not say why'])
+    told = any('Kernel panic - not syncing: KHO cannot be revived' in line
+               for line in run.console)
+    return found + ([] if told else ['the early console does not say why'])
 
 
-LOST_MAP = Scenario(
-    name='damaged-map', test='jump', rate=2000, judges=(), stages=1, ending='host-qmp-quit',
-    at={'kexec': until_stopped}, check=stopped_and_panicked,
-    summary='what is preserved cannot be found: devices are stopped, and the kernel panics')
+EARLY = 'earlyprintk=serial,ttyS0,115200'
+
+
+def panics(name, summary, **more):
+    """Return a scenario: the preserved memory cannot be found, and the operator is told so."""
+    return Scenario(**{
+        'name': f'damaged-{name}', 'test': 'jump', 'rate': 2000, 'judges': (), 'stages': 1,
+        'ending': 'guest-reset', 'check': stopped_and_panicked, 'summary': summary,
+        'append': next_words([EARLY]), **more})
+
+
+LOST_ALL = [
+    lost('damaged-tree', [], "the root of KHO's tree is not one: devices are stopped at once",
+         ['handover FDT .* is invalid', 'nobody can tell whether devices were kept',
+          'was running when it was found: reset'], stood_early,
+         {'kexec': handover.between(without_tree)}, session=0, have='', taken=1),
+    panics('map', 'what is preserved cannot be found: devices are stopped, the machine reboots',
+           at={'kexec': handover.between(without_map)}),
+    panics('map-still', 'the same without panic=: the machine stands still', long=True,
+           append=next_words([EARLY], ['panic=-1']), ending='host-qmp-quit',
+           at={'kexec': stands_after(without_map)}),
+    panics('map-crash', 'the new kernel takes itself for a crash kernel: the same',
+           append=next_words([EARLY, 'elfcorehdr=1M'])),
+]
 
 
 def without_node(_, memory):
@@ -296,22 +318,6 @@ def without_node(_, memory):
     root = memory.map_root()
     at = next(a for a in range(root, root + handover.PAGE, 8) if memory.number(a, '<Q'))
     return [(at, struct.pack('<Q', 0x4141414141414000))]
-
-
-def watch(run):
-    """Damage the map, and give the machine, which does not reset itself, some seconds."""
-    handover.between(without_node)(run)
-    threading.Thread(target=stand_by, args=(run,), daemon=True).start()
-
-
-def stand_by(run):
-    """End the machine some seconds after the damage."""
-    end = time.monotonic() + 90
-    while 'changed' not in run.marks and time.monotonic() < end:
-        time.sleep(0.1)
-    time.sleep(5)
-    run.marks['read'] = time.time()
-    run.machine.qmp.command('quit')
 
 
 def runs_on(run):
@@ -330,8 +336,8 @@ def runs_on(run):
 
 LOST_NODE = Scenario(
     name='damaged-node', test='jump', rate=2000, judges=(), stages=1, ending='host-qmp-quit',
-    at={'kexec': watch}, check=runs_on, long=True,
-    append=next_words(['earlyprintk=serial,ttyS0,115200']),
+    at={'kexec': stands_after(without_node)}, check=runs_on, long=True,
+    append=next_words([EARLY]),
     summary='a pointer in the map of what is preserved leads nowhere: the kernel stands still')
 
 
@@ -484,4 +490,4 @@ CONTROLS = [
 ]
 
 SCENARIOS = (COMMAND_LINES + LOST + DAMAGED + NOMEM +
-             [UNDRAINED, LOST_MAP, LOST_NODE, VANISHED, *REPLACED, LATE, *AGAIN] + CONTROLS)
+             [UNDRAINED, *LOST_ALL, LOST_NODE, VANISHED, *REPLACED, LATE, *AGAIN] + CONTROLS)

@@ -35,6 +35,7 @@
  *  scrub_stop	nor is one whose entry has no record
  *  stop_all	nor is any device when KHO is off
  *  reset	what had to be stopped is not reset before it is bound
+ *  crash	a crash kernel does not stay in the mode of an IOMMU in use
  *
  * Fault injection of the kernel's own is armed by processes. Allocations of the
  * new kernel that come before any of them fail by name:

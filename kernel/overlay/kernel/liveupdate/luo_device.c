@@ -42,8 +42,12 @@
  * allocator, and nobody knows where they are. When the mark says that devices
  * are kept, bus mastering is then cleared on every function that can be reached
  * and the kernel panics, because some of that memory has been overwritten by
- * then. A tree whose root is unreadable cannot be told from one without the
- * mark and is treated as KHO always treats it.
+ * then. What panic=, earlyprintk= and earlycon= say is honoured, though it comes
+ * before the command line is parsed. If the root of the tree is unreadable,
+ * nobody can tell whether there is a mark: all functions are stopped, and the
+ * kernel goes on as KHO always does. The same is done for a kernel that takes
+ * itself for a crash kernel, elfcorehdr= being on its command line, though it
+ * was given a tree: it has all memory, and KHO gives everything in it away.
  */
 
 #define pr_fmt(fmt) "liveupdate: " fmt
@@ -54,18 +58,23 @@
 #include <linux/kexec_handover.h>
 #include <linux/kho/abi/landing.h>
 #include <linux/kho_query.h>
+#include <linux/kstrtox.h>
 #include <linux/libfdt.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
 #include <linux/liveupdate_refuse.h>
 #include <linux/lockdep.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/panic.h>
 #include <linux/pci_liveupdate.h>
 #include <linux/pfn.h>
 #include <linux/printk.h>
+#include <linux/sprintf.h>
+#include <linux/string.h>
 #include <linux/suspend.h>
+#include <asm/setup.h>
 #include "../kexec_internal.h"
 #include "luo_device.h"
 
@@ -404,18 +413,54 @@ bool __weak liveupdate_device_stopped(u32 segment, u16 bdf)
 	return false;
 }
 
+/* How a panic ends, and where it can be read, is for the operator to say */
+static int __init luo_device_panic_param(char *param, char *val,
+					 const char *unused, void *arg)
+{
+	static char early[64] __initdata;
+
+	if (!val)
+		return 0;
+	if (!strcmp(param, "panic") && kstrtoint(val, 0, &panic_timeout))
+		pr_warn("panic=%s is no number\n", val);
+	if (!strcmp(param, "earlyprintk") || !strcmp(param, "earlycon")) {
+		snprintf(early, sizeof(early), "%s=%s", param, val);
+		parse_early_options(early);
+	}
+	return 0;
+}
+
+static void __init luo_device_panic_params(void)
+{
+	static char line[COMMAND_LINE_SIZE] __initdata;
+
+	strscpy(line, boot_command_line);
+	parse_args("live update", line, NULL, 0, 0, 0, NULL,
+		   luo_device_panic_param);
+}
+
 /**
  * luo_device_lost - The preserved memory cannot be found
- * @fdt: root of the incoming KHO tree, may be damaged
+ * @fdt: root of the incoming KHO tree, may be damaged; NULL if there is none
  *
- * Does not return when @fdt says that devices are kept.
+ * Does not return when @fdt says that devices are kept. When it cannot be read
+ * all devices are stopped: they may have been kept.
  */
 void __init luo_device_lost(const void *fdt)
 {
-	if (!fdt ||
-	    fdt_subnode_offset(fdt, 0, LIVEUPDATE_DEVICES_KHO_ENTRY) < 0)
+	int node;
+
+	if (!fdt)
+		return;
+	node = fdt_subnode_offset(fdt, 0, LIVEUPDATE_DEVICES_KHO_ENTRY);
+	if (node == -FDT_ERR_NOTFOUND)
 		return;
 
 	luo_device_stop_all();
+	if (node < 0) {
+		pr_err("nobody can tell whether devices were kept: all are stopped\n");
+		return;
+	}
+	luo_device_panic_params();
 	panic("KHO cannot be revived and devices were writing to preserved memory");
 }

@@ -1113,7 +1113,7 @@ int intel_liveupdate_busy(struct intel_iommu *iommu)
  */
 void intel_liveupdate_alloc_iommu(struct intel_iommu *iommu)
 {
-	bool crash = is_kdump_kernel();
+	bool crash = is_kdump_kernel() && !liveupdate_break("crash");
 
 	if (!(crash || is_kho_boot()) || intel_iommu_enabled ||
 	    !(readl(iommu->reg + DMAR_GSTS_REG) & DMA_GSTS_TES))
