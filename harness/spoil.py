@@ -90,6 +90,11 @@ def change(plan, pasid):
     return between(make)
 
 
+def unchanged(run):
+    """What a scenario has at its kexec when nothing is damaged."""
+    run.marks['changed'] = run.marks['kexec']
+
+
 def _lost(run, device, said):
     """It was stopped before it was blocked, and leads nowhere."""
     bdf = device.endpoint.bdf
@@ -162,6 +167,9 @@ def ignored(where, offset, form, value):
 
 PRESENT, UNKNOWN = 1, 1 << 31
 NO_TABLE = 'not the table of the domain'
+
+# Nothing is damaged, but the new kernel has no memory for its records
+FORGOTTEN = Spoil('pasid', 0, '', 0, 'its device is lost')
 
 # Each kind of field of the record of a PASID once
 PASIDS = [

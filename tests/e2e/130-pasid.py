@@ -258,18 +258,33 @@ def scenario(name, stage, **more):
         **{'timeout': 240, **more})
 
 
-def damaged(name, spoils, summary, stage='ss'):
-    """Return a run in which each device but the first loses something else; all are alike."""
-    endpoints = tuple(Endpoint(6 + n, kind=TABLES, width=20) for n in range(len(spoils) + 1))
-    plan = {e.bdf: one for e, one in zip(endpoints[1:], spoils)}
+def losing(endpoints, plan, kexec, stage='ss', **more):
+    """Return a run in which the devices of the plan are lost; all are alike."""
     at = {'ready': look('ready'), 'preserved': look('preserved'), 'closed': at_closed,
-          'kexec': spoil.change(plan, 4000),
+          'kexec': kexec,
           **{label: look_only(label) for label in ('booted', 'retrieved', 'finished')}}
     return Scenario(
-        name=f'damaged-{name}', test='pasid', iommu=f'scalable-{stage}', topology='none',
+        test='pasid', iommu=f'scalable-{stage}', topology='none',
         devices=endpoints, unit=UNITS[f'scalable-{stage}'], options={'mode': 'damaged'}, at=at,
         judges=('verdict', 'console', 'handover', 'translation'), check=spoil.check(plan),
-        summary=summary, timeout=240, long=True)
+        timeout=240, long=True, **more)
+
+
+def damaged(name, spoils, summary, stage='ss'):
+    """Return a run in which each device but the first loses something else."""
+    endpoints = tuple(Endpoint(6 + n, kind=TABLES, width=20) for n in range(len(spoils) + 1))
+    plan = {e.bdf: one for e, one in zip(endpoints[1:], spoils)}
+    return losing(endpoints, plan, spoil.change(plan, 4000), stage, name=f'damaged-{name}',
+                  summary=summary)
+
+
+def nomem():
+    """Return a run in which no record of a PASID can be remembered, so that all are lost."""
+    endpoints = tuple(Endpoint(6 + n, kind=TABLES, width=20) for n in range(2))
+    return losing(endpoints, {e.bdf: spoil.FORGOTTEN for e in endpoints}, spoil.unchanged,
+                  name='nomem-pasid', kernels=INTO_BREAK,
+                  append='ferry.next=liveupdate_break=nomem_pasid',
+                  summary='the new kernel has no memory for it (pasid): abandoned')
 
 
 FS = scenario('pasid-fs', 'fs', summary='PASIDs over a kexec: first-stage tables, page requests')
@@ -290,6 +305,7 @@ SCENARIOS = [
            name='negative-break-scrub-pasid'),
     damaged('devices', spoil.DEVICES, 'records of devices are damaged, in scalable mode'),
     damaged('devices-more', spoil.DEVICES_MORE, 'records of devices are damaged: other fields'),
+    nomem(),
     broken(FS, 'prune', ('check',), name='negative-break-prune-pasid'),
     broken(FS, 'pasids', ('verdict',), stages=1),
     broken(FS, 'pri', ('check',), stages=1),
