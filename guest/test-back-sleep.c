@@ -68,14 +68,6 @@ static int no_state(const char *text)
 	return bad;
 }
 
-/* How a program hibernates by itself: it is under way while this is open. */
-static int snapshot(void)
-{
-	int fd = open("/dev/snapshot", O_RDONLY | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
 static int no_sleep(void *p)
 {
 	int bad = 0, fd;
@@ -85,7 +77,7 @@ static int no_sleep(void *p)
 	bad |= no_state("mem");
 	bad |= no_state("disk");
 	kmsg_skip();
-	fd = snapshot();
+	fd = snapshot_open();
 	bad |= ends(fd, -EBUSY, "/dev/snapshot", "power", SLEEP_REASON);
 	if (fd >= 0)
 		close(fd);
@@ -96,22 +88,29 @@ static int no_sleep(void *p)
  * Suspend goes as far as all programs standing still: an alarm that is due within
  * two seconds calls it off when it comes to devices.
  */
+static int suspend_once(void)
+{
+	int timer = alarm_soon(), bad;
+
+	if (timer < 0)
+		return v_error(timer, "an alarm");
+	kmsg_skip();
+	bad = want(write_file("/sys/power/state", "freeze"), -EBUSY, "freeze");
+	bad |= want(kmsg_count("Freezing user space processes completed"), 1,
+		    "programs stand still");
+	close(timer);
+	return bad;
+}
+
 static int sleep_again(void *p)
 {
-	int fd = snapshot(), timer = alarm_soon(), bad;
+	int fd = snapshot_open(), bad;
 
 	(void)p;
 	bad = want(fd < 0 ? fd : 0, 0, "/dev/snapshot");
 	if (fd >= 0)
 		close(fd);
-	if (timer < 0)
-		return v_error(timer, "an alarm");
-	kmsg_skip();
-	bad |= want(write_file("/sys/power/state", "freeze"), -EBUSY, "freeze");
-	bad |= want(kmsg_count("Freezing user space processes completed"), 1,
-		    "programs stand still");
-	close(timer);
-	return bad;
+	return bad | suspend_once();
 }
 
 static int load_context(int wanted, const char *reason)
@@ -157,8 +156,10 @@ static int too_late(void *p)
 	bad |= dma_close_session(d);
 	bad |= want(kexec_unload(), 0, "unload it");
 
-	fd = snapshot();
+	/* A suspend that ends does not end the hibernation that is under way */
+	fd = snapshot_open();
 	bad |= want(fd < 0 ? fd : 0, 0, "/dev/snapshot");
+	bad |= suspend_once();
 	bad |= preserve(d, -EBUSY, "kexec", "the machine is about to sleep");
 	if (fd >= 0)
 		close(fd);

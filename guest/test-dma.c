@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/kexec.h>
 #include <sys/mman.h>
 
 #include "dma.h"
@@ -244,7 +245,11 @@ static int no_sleep_yet(void *p)
 	(void)p;
 	kmsg_skip();
 	bad = want(write_file("/sys/power/state", "freeze"), -EBUSY, "freeze");
-	return bad | kmsg_refusal("power", "and some to finish");
+	bad |= kmsg_refusal("power", "and some to finish");
+	kmsg_skip();
+	bad |= want(kexec_load_old(KEXEC_PRESERVE_CONTEXT), -EOPNOTSUPP,
+		    "KEXEC_PRESERVE_CONTEXT");
+	return bad | kmsg_refusal("kexec", "preserve_context with kept devices");
 }
 
 static const struct step new_kernel[] = {

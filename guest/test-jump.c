@@ -186,6 +186,7 @@ int test_jump(unsigned int stage)
 			   dma_ring_is_consistent, is_usable),
 		STEP_WHEN("everything is closed", dma_close_all, is_usable),
 		SYNC("closed"),
+		CHECK("the machine may sleep", machine_may_sleep),
 		CHECK_WHEN("nothing is leaked", dma_no_leak, dma_has_kmemleak),
 	};
 

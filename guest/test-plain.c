@@ -27,6 +27,7 @@ int test_plain_kexec(unsigned int stage)
 	static const struct step after[] = {
 		STEP("the next kernel has booted", booted),
 		SYNC("booted"),
+		CHECK("the machine may sleep", machine_may_sleep),
 	};
 
 	if (stage > 1)

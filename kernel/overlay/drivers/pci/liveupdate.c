@@ -61,7 +61,7 @@
 #include <linux/iommu.h>
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
-#include <linux/kho/abi/luo.h>
+#include <linux/kho/abi/landing.h>
 #include <linux/kho/abi/pci.h>
 #include <linux/kho_query.h>
 #include <linux/list.h>
@@ -583,6 +583,22 @@ bool pci_liveupdate_keep_master(struct pci_dev *dev)
 	return true;
 }
 
+static bool pci_lu_any_outgoing(void)
+{
+	struct pci_chunk_ser *chunk;
+	unsigned int i;
+
+	lockdep_assert_held(&pci_lu_mutex);
+
+	for (chunk = pci_lu_chunks; chunk; chunk = pci_lu_next(chunk)) {
+		for (i = 0; i < PCI_SER_SLOTS_PER_CHUNK; i++) {
+			if (pci_lu_slot(chunk, i)->flags)
+				return true;
+		}
+	}
+	return false;
+}
+
 /**
  * pci_liveupdate_begin_change - A device is about to be unbound or removed
  * @dev: The device, or NULL when it can be any
@@ -596,26 +612,17 @@ bool pci_liveupdate_keep_master(struct pci_dev *dev)
  */
 int pci_liveupdate_begin_change(struct device *dev)
 {
-	struct pci_chunk_ser *chunk;
-	unsigned int i;
-
-	if (!dev && pci_liveupdate_any_incoming())
-		return -EBUSY;
+	bool waiting = !dev && pci_liveupdate_any_waiting();
 
 	guard(mutex)(&pci_lu_mutex);
 	if (liveupdate_break("veto")) {
 		pci_lu_changes++;
 		return 0;
 	}
+	if (waiting || (!dev && pci_lu_any_outgoing()))
+		return -EBUSY;
 	if (dev && dev_is_pci(dev) && pci_liveupdate_busy(to_pci_dev(dev)))
 		return -EBUSY;
-	for (chunk = dev ? NULL : pci_lu_chunks; chunk;
-	     chunk = pci_lu_next(chunk)) {
-		for (i = 0; i < PCI_SER_SLOTS_PER_CHUNK; i++) {
-			if (pci_lu_slot(chunk, i)->flags)
-				return -EBUSY;
-		}
-	}
 	pci_lu_changes++;
 	return 0;
 }
@@ -639,7 +646,9 @@ static bool pci_lu_is_within(struct device *dev, struct acpi_device *adev)
  * @adev: The device of an ACPI hotplug event: its ejection, or a new look at it
  *
  * Like pci_liveupdate_begin_change(). A host bridge takes everything behind it
- * along when it is ejected, and the IOMMU that comes with it.
+ * along when it is ejected, and the IOMMU that comes with it. An event of a slot
+ * (acpiphp) is about every function in it, whichever firmware names, and may scan
+ * all slots of its bus anew: there is none while any device is kept.
  *
  * Context: Process context, may sleep.
  * Return: 0, or -EBUSY when it is the path of a kept device, or has it in it.
@@ -651,7 +660,7 @@ int pci_liveupdate_begin_event(struct acpi_device *adev)
 	guard(mutex)(&pci_lu_mutex);
 	for_each_pci_dev(dev) {
 		if (!pci_liveupdate_busy(dev) ||
-		    !pci_lu_is_within(&dev->dev, adev) ||
+		    !(adev->hp || pci_lu_is_within(&dev->dev, adev)) ||
 		    liveupdate_break("veto"))
 			continue;
 		liveupdate_refuse_dev(&dev->dev, -EBUSY, "ACPI event of %s",
@@ -893,14 +902,14 @@ static struct liveupdate_flb pci_lu_flb = {
 	.compatible = PCI_LIVEUPDATE_FLB_COMPATIBLE,
 };
 
-/* Was this kernel handed anything by the orchestrator of the last one? */
+/* Did the last kernel keep any device? */
 static bool pci_lu_handed_over(void)
 {
 	phys_addr_t pa;
-	size_t size;
 
 	return is_kho_boot() &&
-	       kho_retrieve_subtree(LUO_KHO_ENTRY_NAME, &pa, &size) != -ENOENT;
+	       kho_retrieve_subtree(LIVEUPDATE_DEVICES_KHO_ENTRY, &pa, NULL) !=
+		       -ENOENT;
 }
 
 static void pci_lu_load(void)
@@ -946,6 +955,20 @@ bool pci_liveupdate_any_incoming(void)
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_any_incoming);
 
+/**
+ * pci_liveupdate_any_waiting - Does any device of the last kernel do DMA?
+ *
+ * Unlike pci_liveupdate_any_incoming() not when it cannot be told which devices
+ * were kept: all that may be one was stopped when it was found.
+ *
+ * Context: Process context after early initcalls, may sleep.
+ * Return: true when one is not finished yet.
+ */
+bool pci_liveupdate_any_waiting(void)
+{
+	return pci_lu_get_state() == PCI_LU_SET;
+}
+
 /* ---- New kernel: read, do not program ---- */
 
 /* Before the device has a name, so messages are made from its numbers */
@@ -964,6 +987,25 @@ static void pci_lu_clear_master(struct pci_dev *dev, const char *why)
 		pci_write_config_word(dev, PCI_COMMAND,
 				      cmd & ~PCI_COMMAND_MASTER);
 	dev->is_busmaster = 0;
+}
+
+/**
+ * pci_liveupdate_lose - Stop a device that its IOMMU has nothing usable about
+ * @dev: An endpoint, no driver is bound to it
+ *
+ * Clears bus mastering and takes no lock. One that is kept is reset when it is
+ * finished; any other one that was running, before a driver is bound to it.
+ *
+ * Context: Any in which config space can be accessed.
+ */
+void pci_liveupdate_lose(struct pci_dev *dev)
+{
+	u16 cmd;
+
+	pci_read_config_word(dev, PCI_COMMAND, &cmd);
+	if (cmd & PCI_COMMAND_MASTER && !pci_liveupdate_incoming(dev))
+		dev->lu_lost = true;
+	pci_clear_master(dev);
 }
 
 static bool pci_lu_is(struct pci_dev *dev, const struct pci_dev_ser *ser)
@@ -1283,7 +1325,7 @@ bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv)
 }
 
 /**
- * pci_liveupdate_may_probe - May this driver probe this device now?
+ * pci_liveupdate_check_probe - May this driver probe this device now?
  * @dev: A device, with its lock held
  * @drv: The driver
  *
@@ -1291,19 +1333,26 @@ bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv)
  * the driver has to cope, as after any other kexec.
  *
  * Context: Process context, may sleep.
- * Return: what pci_liveupdate_may_bind() says.
+ * Return: 0, -ENODEV when pci_liveupdate_may_bind() says no, -EPROBE_DEFER when
+ * the bridge above is in use, for the reset of another function for example.
  */
-bool pci_liveupdate_may_probe(struct pci_dev *dev, const struct pci_driver *drv)
+int pci_liveupdate_check_probe(struct pci_dev *dev,
+			       const struct pci_driver *drv)
 {
+	int ret;
+
 	device_lock_assert(&dev->dev);
 	if (!pci_liveupdate_may_bind(dev, drv))
-		return false;
-	if (dev->lu_lost && !liveupdate_break("reset")) {
-		pci_info(dev, "was running when it was found: %s\n",
-			 pci_lu_reset(dev, true) ? "not reset" : "reset");
-		dev->lu_lost = false;
-	}
-	return true;
+		return -ENODEV;
+	if (!dev->lu_lost || liveupdate_break("reset"))
+		return 0;
+	ret = pci_lu_reset(dev, true);
+	if (ret == -EAGAIN)
+		return -EPROBE_DEFER;
+	pci_info(dev, "was running when it was found: %s\n",
+		 ret ? "not reset" : "reset");
+	dev->lu_lost = false;
+	return 0;
 }
 
 /**

@@ -22,8 +22,8 @@ int pci_liveupdate_inherit_ats(struct pci_dev *dev, int ps);
 bool pci_liveupdate_inherit_ari(struct pci_dev *dev);
 bool pci_liveupdate_mask_msix(struct pci_dev *dev, u16 ctrl);
 bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv);
-bool pci_liveupdate_may_probe(struct pci_dev *dev,
-			      const struct pci_driver *drv);
+int pci_liveupdate_check_probe(struct pci_dev *dev,
+			       const struct pci_driver *drv);
 bool pci_liveupdate_no_recovery(struct pci_dev *dev);
 bool pci_liveupdate_slot_busy(const struct pci_slot *slot);
 
@@ -75,10 +75,10 @@ static inline bool pci_liveupdate_may_bind(struct pci_dev *dev,
 	return true;
 }
 
-static inline bool pci_liveupdate_may_probe(struct pci_dev *dev,
-					    const struct pci_driver *drv)
+static inline int pci_liveupdate_check_probe(struct pci_dev *dev,
+					     const struct pci_driver *drv)
 {
-	return true;
+	return 0;
 }
 
 static inline bool pci_liveupdate_no_recovery(struct pci_dev *dev)

@@ -44,8 +44,10 @@ int pci_liveupdate_freeze(struct pci_dev *dev);
 
 /* New kernel */
 bool pci_liveupdate_any_incoming(void);
+bool pci_liveupdate_any_waiting(void);
 struct pci_dev *pci_liveupdate_get_incoming(u32 domain, u16 bdf,
 					    const char *compat);
+void pci_liveupdate_lose(struct pci_dev *dev);
 void pci_liveupdate_quiet_msi(struct pci_dev *dev);
 void pci_liveupdate_disable(struct pci_dev *dev);
 void pci_liveupdate_stop(struct pci_dev *dev);
@@ -68,6 +70,11 @@ static inline bool pci_liveupdate_any_incoming(void)
 	return false;
 }
 
+static inline bool pci_liveupdate_any_waiting(void)
+{
+	return false;
+}
+
 static inline int pci_liveupdate_begin_change(struct device *dev)
 {
 	return 0;
@@ -80,6 +87,11 @@ static inline int pci_liveupdate_begin_event(struct acpi_device *adev)
 
 static inline void pci_liveupdate_end_change(void)
 {
+}
+
+static inline void pci_liveupdate_lose(struct pci_dev *dev)
+{
+	pci_clear_master(dev);
 }
 
 static inline void pci_liveupdate_stop(struct pci_dev *dev)

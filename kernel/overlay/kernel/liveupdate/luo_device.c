@@ -14,7 +14,7 @@
  * are not refused: they run in memory of their own and the machine is lost
  * anyway. Reboot and power-off are not refused: they reset the devices.
  *
- * Locks. luo_device_mutex covers @count, @sleeping and @ser. Which image is
+ * Locks. luo_device_mutex covers @count, @sleeps and @ser. Which image is
  * loaded is covered by the kexec lock, a trylock that is held over the whole of
  * a load and of a jump. liveupdate_device_get() takes it, too, so an image that
  * is being loaded sees the device or the device sees the image. The order is
@@ -23,9 +23,9 @@
  * and any device that is counted later has yet to get the kexec lock.
  *
  * Who owns it. The old kernel only. In the new one the devices are the business
- * of the records of PCI and IOMMU, and nothing is refused here but to sleep while
- * one of them waits for its owner; the page of the mark stays reserved until the
- * next kexec, like all that KHO shows in debugfs.
+ * of the records of PCI and IOMMU, and nothing is refused here but to sleep, and
+ * kexec with preserve_context, while one of them waits for its owner; the page of
+ * the mark stays reserved until the next kexec, like all that KHO shows in debugfs.
  *
  * What cannot fail. liveupdate_device_put(), and the check, which allocates
  * nothing and changes nothing.
@@ -83,7 +83,7 @@
 
 static DEFINE_MUTEX(luo_device_mutex);
 static unsigned int luo_device_count;
-static bool luo_device_sleeping;
+static unsigned int luo_device_sleeps; /* under way; they may nest */
 static struct liveupdate_devices_ser *luo_device_ser;
 
 /* Why @image must not be jumped into while devices are kept, 0 if it may be */
@@ -116,15 +116,21 @@ static int luo_device_image_error(const struct kimage *image)
  * Context: with the kexec lock held.
  * Return: 0, -ENOEXEC if a device is kept and the image lacks the capability
  * word, -EINVAL if a device is kept and the image's command line may take memory
- * away, -EOPNOTSUPP if a device is kept and this way of loading or jumping is
- * not possible with devices at all. The reason is in the log.
+ * away, -EOPNOTSUPP if a device is kept, or was and is not finished, and this way
+ * of loading or jumping is not possible with devices at all. The reason is in the
+ * log.
  */
 int luo_device_check_image(const struct kimage *image)
 {
-	if (image->type == KEXEC_TYPE_CRASH || !READ_ONCE(luo_device_count))
+	if (image->type == KEXEC_TYPE_CRASH)
 		return 0;
-
-	return luo_device_image_error(image);
+	if (READ_ONCE(luo_device_count))
+		return luo_device_image_error(image);
+	/* Nobody is asked about such a jump who could stop the device first */
+	if (image->preserve_context && pci_liveupdate_any_waiting())
+		return luo_device_refuse(-EOPNOTSUPP,
+					 "preserve_context with kept devices");
+	return 0;
 }
 
 static int luo_device_check_loaded(void)
@@ -251,7 +257,7 @@ static int luo_device_get_locked(void)
 	int err;
 
 	lockdep_assert_held(&luo_device_mutex);
-	if (luo_device_sleeping)
+	if (luo_device_sleeps)
 		return luo_device_refuse(-EBUSY,
 					 "the machine is about to sleep");
 
@@ -323,17 +329,15 @@ void liveupdate_device_put(void)
 /* Devices of the last kernel that wait for their owner cannot sleep either. */
 static int luo_device_may_sleep(void)
 {
-	bool waiting = pci_liveupdate_any_incoming();
+	bool waiting = pci_liveupdate_any_waiting();
 
 	guard(mutex)(&luo_device_mutex);
-	if (liveupdate_break("sleep"))
-		return 0;
-	if (luo_device_count || waiting)
+	if ((luo_device_count || waiting) && !liveupdate_break("sleep"))
 		return liveupdate_refuse("power", -EBUSY,
 					 "sleep with %u devices preserved%s",
 					 luo_device_count,
 					 waiting ? ", and some to finish" : "");
-	luo_device_sleeping = true;
+	luo_device_sleeps++;
 	return 0;
 }
 
@@ -345,11 +349,15 @@ static int luo_device_pm(struct notifier_block *nb, unsigned long event,
 	case PM_HIBERNATION_PREPARE:
 	case PM_RESTORE_PREPARE:
 		return notifier_from_errno(luo_device_may_sleep());
-	default:
+	case PM_POST_SUSPEND:
+	case PM_POST_HIBERNATION:
+	case PM_POST_RESTORE:
 		mutex_lock(&luo_device_mutex);
-		luo_device_sleeping = false;
+		luo_device_sleeps--;
 		mutex_unlock(&luo_device_mutex);
 		return NOTIFY_OK;
+	default:
+		return NOTIFY_DONE;
 	}
 }
 
@@ -441,18 +449,17 @@ static void __init luo_device_panic_params(void)
 
 /**
  * luo_device_lost - The preserved memory cannot be found
- * @fdt: root of the incoming KHO tree, may be damaged; NULL if there is none
+ * @fdt: root of the incoming KHO tree, may be damaged; NULL if it is out of reach
  *
  * Does not return when @fdt says that devices are kept. When it cannot be read
  * all devices are stopped: they may have been kept.
  */
 void __init luo_device_lost(const void *fdt)
 {
-	int node;
+	int node = -FDT_ERR_BADSTATE;
 
-	if (!fdt)
-		return;
-	node = fdt_subnode_offset(fdt, 0, LIVEUPDATE_DEVICES_KHO_ENTRY);
+	if (fdt)
+		node = fdt_subnode_offset(fdt, 0, LIVEUPDATE_DEVICES_KHO_ENTRY);
 	if (node == -FDT_ERR_NOTFOUND)
 		return;
 

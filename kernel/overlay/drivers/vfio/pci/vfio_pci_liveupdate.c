@@ -25,7 +25,7 @@
  *
  * In the new kernel vfio-pci binds by itself and leaves the device alone; it is
  * kept in D0 by the PCI core. vfio_pci_core_enable() refuses such a device
- * except from retrieve, which announces itself with @lu_ser and skips all that a
+ * except from retrieve, which announces itself with @lu_opener and skips all that a
  * first open does to a device: no reset, bus mastering stays on, INTx masking is
  * not probed. The state that the last close restores is the one found, with bus
  * mastering off.
@@ -40,7 +40,7 @@
  * were preserved earlier.
  *
  * Locks: dev_set->lock protects being bound and attached while a device is
- * preserved, and @lu_ser. Order: the locks of the Live Update Orchestrator,
+ * preserved, and @lu_opener. Order: the locks of the Live Update Orchestrator,
  * dev_set->lock, the locks of iommufd and of the PCI core; @lu_gate inside the
  * locks of the orchestrator, outside of all locks of vfio-pci.
  *
@@ -60,6 +60,7 @@
 #include <linux/liveupdate_break.h>
 #include <linux/liveupdate_refuse.h>
 #include <linux/pci_liveupdate.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "../liveupdate.h"
@@ -516,13 +517,14 @@ static struct vfio_pci_ser *vfio_pci_lu_ser(u64 pa)
  * Stands for what vfio_pci_core_enable() does up to the configuration space:
  * retrieve has done the same before, without touching what runs.
  *
- * Return: 0; -EBUSY when it is not retrieve that opens the device.
+ * Return: 0; -EBUSY when it is not retrieve that opens the device, though one may
+ * be under way.
  */
 int vfio_pci_liveupdate_enable(struct vfio_pci_core_device *vdev)
 {
 	lockdep_assert_held(&vdev->vdev.dev_set->lock);
 
-	if (!vdev->lu_ser)
+	if (vdev->lu_opener != current)
 		return -EBUSY;
 	if (liveupdate_break("vfio_reset"))
 		pci_liveupdate_stop(vdev->pdev);
@@ -610,7 +612,7 @@ static int vfio_pci_lu_prepare(struct vfio_pci_core_device *vdev,
 		vfio_pci_lu_free_prepared(vdev);
 		return ret == -ENOMEM ? -EAGAIN : ret;
 	}
-	vdev->lu_ser = ser;
+	vdev->lu_opener = current;
 	return 0;
 }
 
@@ -668,15 +670,18 @@ static struct file *vfio_pci_lu_open(struct vfio_pci_core_device *vdev,
 		vfio_device_put_registration(&vdev->vdev);
 		return ERR_PTR(ret);
 	}
+	/* The other one goes with the file, or its failure; nobody unregisters */
+	WARN_ON(!vfio_device_try_get_registration(&vdev->vdev));
 	file = vfio_liveupdate_open(&vdev->vdev, iommufd, ser->iommufd_dev_id,
 				    vfio_pci_lu_stop);
 	scoped_guard(mutex, lock) {
-		vdev->lu_ser = NULL;
+		vdev->lu_opener = NULL;
 		if (IS_ERR(file))
 			vfio_pci_lu_free_prepared(vdev);
 	}
 	if (!IS_ERR(file))
 		vfio_pci_lu_load_config(vdev, ser);
+	vfio_device_put_registration(&vdev->vdev);
 	return file;
 }
 
