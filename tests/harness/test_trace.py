@@ -30,6 +30,18 @@ class Parsing(unittest.TestCase):
         self.assertEqual((write.bdf, write.offset, write.value), ('01:00.0', 0xcc, 3))
 
 
+class Landings(unittest.TestCase):
+    """Frames that reached memory."""
+
+    def test_only_with_a_buffer(self):
+        """A frame that met descriptors without a buffer has not, the next one may have."""
+        received, null, written = ('e1000e_rx_receive_iov', 'e1000e_rx_null_descriptor',
+                                   'e1000e_rx_written_to_guest')
+        seen = events(*[(t, name, '') for t, name in enumerate(
+            (received, written, received, null, null, written, received, written))])
+        self.assertEqual(trace.landings(seen), [T0 + 1, T0 + 7])
+
+
 class Translation(unittest.TestCase):
     """Times with translation off."""
 
