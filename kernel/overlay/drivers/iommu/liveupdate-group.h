@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The part of IOMMU live update that needs the inside of struct iommu_group.
- * iommu.c includes it where that is known; nobody else may. The essay is at the
- * top of liveupdate.c.
+ * iommu.c includes it where that is known; nobody else may. The essays are at the
+ * top of liveupdate.c and liveupdate-restore.c.
  *
  * A group with a kept device goes through these states in the new kernel, all
  * changes under group->mutex:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Live update inside the IOMMU subsystem: what liveupdate.c, iommu.c and the
- * IOMMU drivers share.
+ * Live update inside the IOMMU subsystem: what liveupdate.c, the old kernel's
+ * side, liveupdate-restore.c, the new kernel's, iommu.c and the IOMMU drivers
+ * share.
  */
 #ifndef __IOMMU_LIVEUPDATE_PRIV_H
 #define __IOMMU_LIVEUPDATE_PRIV_H
@@ -9,12 +10,15 @@
 #include <linux/iommu-liveupdate.h>
 #include <linux/kho/abi/iommu.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
 struct device;
 struct iommu_domain;
 struct iommu_group;
+struct liveupdate_flb;
+struct liveupdate_flb_op_args;
 
 #ifdef CONFIG_IOMMU_LIVEUPDATE
 
@@ -101,6 +105,20 @@ struct iommu_liveupdate_device {
 /* The owner of groups between boot and retrieve; never dereferenced */
 extern char iommu_liveupdate_placeholder;
 
+/* Both kernels, the outer and the inner lock: see liveupdate.c */
+extern struct mutex iommu_liveupdate_op_lock;
+extern struct mutex iommu_liveupdate_lock;
+
+/* In liveupdate.c, for liveupdate-restore.c */
+extern struct liveupdate_flb iommu_liveupdate_flb;
+int iommu_liveupdate_identify(struct device *dev, struct iommu_device_ser *ser);
+bool iommu_liveupdate_in_state(struct device *dev,
+			       enum iommu_liveupdate_device_state state);
+
+/* In liveupdate-restore.c, for the FLB in liveupdate.c */
+int iommu_liveupdate_flb_retrieve(struct liveupdate_flb_op_args *args);
+void iommu_liveupdate_flb_finish(struct liveupdate_flb_op_args *args);
+
 /* For IOMMU drivers */
 struct iommu_unit_ser *
 iommu_liveupdate_incoming_unit(const struct iommu_liveupdate_ops *ops,
@@ -122,7 +140,7 @@ bool iommu_liveupdate_device_claimed(struct device *dev,
 bool iommu_liveupdate_pasid_claimed(struct device *dev, u32 pasid,
 				    struct iommu_domain *domain);
 
-/* In iommu.c, for liveupdate.c: see liveupdate-group.h */
+/* In iommu.c, for both sides: see liveupdate-group.h */
 int iommu_group_liveupdate_check(struct device *dev,
 				 struct iommu_domain *domain,
 				 const struct iommu_liveupdate_attach *pasids,

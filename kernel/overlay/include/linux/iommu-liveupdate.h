@@ -2,7 +2,8 @@
 /*
  * Live update of IOMMU domains and devices: what the IOMMU core offers to
  * iommufd, what it asks of an IOMMU driver, and the stubs for kernels without
- * it. The essay is at the top of drivers/iommu/liveupdate.c.
+ * it. The essays are at the top of liveupdate.c and liveupdate-restore.c in
+ * drivers/iommu/.
  */
 #ifndef _LINUX_IOMMU_LIVEUPDATE_H
 #define _LINUX_IOMMU_LIVEUPDATE_H

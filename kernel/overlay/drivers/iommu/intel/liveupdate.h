@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Live update of VT-d: what liveupdate.c offers to the rest of the driver, and
- * the stubs for kernels without it.
+ * Live update of VT-d: what liveupdate.c, the old kernel's side, and
+ * liveupdate-restore.c, the new kernel's, offer to the rest of the driver and to
+ * each other, and the stubs for kernels without it.
  */
 #ifndef __INTEL_IOMMU_LIVEUPDATE_H
 #define __INTEL_IOMMU_LIVEUPDATE_H
@@ -13,15 +14,25 @@ struct device;
 struct device_domain_info;
 struct dmar_domain;
 struct intel_iommu;
+struct iommu_device_ser;
+struct iommu_domain;
+struct iommu_domain_ser;
 struct iommu_liveupdate_ops;
+struct iommu_pasid_ser;
+struct iommu_unit_ser;
 
 /* intel_iommu.flags: found translating on a boot with handed-over memory */
 #define VTD_FLAG_LIVE BIT(8)
 
 #ifdef CONFIG_INTEL_IOMMU_LIVEUPDATE
 
+/* liveupdate.c */
 extern const struct iommu_liveupdate_ops intel_liveupdate_ops;
 
+bool intel_liveupdate_shutdown(struct intel_iommu *iommu);
+int intel_liveupdate_busy(struct intel_iommu *iommu);
+
+/* liveupdate-restore.c */
 void intel_liveupdate_alloc_iommu(struct intel_iommu *iommu);
 bool intel_liveupdate_live(struct intel_iommu *iommu);
 void intel_liveupdate_force_on(void);
@@ -29,10 +40,26 @@ bool intel_liveupdate_adopt(struct intel_iommu *iommu);
 bool intel_liveupdate_adopted(struct intel_iommu *iommu);
 bool intel_liveupdate_adopt_pasid_table(struct device_domain_info *info);
 bool intel_liveupdate_probe_finalize(struct device *dev);
-bool intel_liveupdate_shutdown(struct intel_iommu *iommu);
-int intel_liveupdate_busy(struct intel_iommu *iommu);
 
-/* In iommu.c, for liveupdate.c */
+/* liveupdate-restore.c, for intel_liveupdate_ops */
+int intel_liveupdate_restore_domain(struct device *dev,
+				    const struct iommu_domain_ser *ser,
+				    struct iommu_domain **domainp);
+int intel_liveupdate_attach_restored(struct device *dev,
+				     struct iommu_domain *iommu_domain,
+				     const struct iommu_device_ser *ser);
+int intel_liveupdate_attach_restored_pasid(struct device *dev,
+					   struct iommu_domain *iommu_domain,
+					   const struct iommu_device_ser *device,
+					   const struct iommu_pasid_ser *ser);
+void intel_liveupdate_finish_device(struct device *dev,
+				    const struct iommu_device_ser *ser);
+void intel_liveupdate_block_record(const struct iommu_unit_ser *unit,
+				   const struct iommu_device_ser *ser,
+				   struct device *dev);
+void intel_liveupdate_finish_unit(const struct iommu_unit_ser *ser);
+
+/* In iommu.c, for both sides */
 struct dmar_domain *intel_liveupdate_domain_alloc(void);
 struct intel_iommu *intel_liveupdate_lookup(struct device *dev);
 struct device *intel_liveupdate_rmrr(struct intel_iommu *iommu, bool relaxable);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Live update of VT-d: a unit with kept devices, and how both liveupdate.c and
+ * liveupdate-restore.c find the entries of a device in the tables of hardware and
+ * compare them with its record. Nothing here writes, and nothing takes a lock: see
+ * the essays of the two.
+ */
+#ifndef __INTEL_IOMMU_LIVEUPDATE_TABLES_H
+#define __INTEL_IOMMU_LIVEUPDATE_TABLES_H
+
+#include <linux/kho/abi/iommu.h>
+#include <linux/list.h>
+#include <linux/pci.h>
+#include <linux/string.h>
+#include <linux/xarray.h>
+
+#include "iommu.h"
+#include "pasid.h"
+
+#define CTX_HALVES 512
+#define SM_CTX_WORDS 4
+#define LEGACY_CTX_WORDS 2
+
+/**
+ * struct intel_liveupdate_unit - A unit with kept devices
+ * @iommu: the unit
+ * @ser: its record
+ * @kept: old kernel: bit for each bus/devfn of a kept device
+ * @ctx_refs: old kernel: kept devices in each half of the root table
+ * @status: old kernel: where the last invalidation reports completion
+ * @tables: old kernel: how many kept entries are in a preserved PASID table, by
+ *	its page frame number
+ * @dev_tlbs: old kernel: &struct device_domain_info of each kept device with ATS
+ *	and each of its PASIDs, by dev_tlb_key()
+ * @dids: new kernel: domain ids that are reserved but have no domain yet
+ * @list: new kernel: in intel_liveupdate_units
+ */
+struct intel_liveupdate_unit {
+	struct intel_iommu *iommu;
+	struct iommu_unit_ser *ser;
+	unsigned long *kept;
+	u16 ctx_refs[CTX_HALVES];
+	u32 *status;
+	struct xarray tables;
+	struct xarray dev_tlbs;
+	struct xarray dids;
+	struct list_head list;
+};
+
+static inline unsigned int ctx_half(struct intel_iommu *iommu, u8 bus, u8 devfn)
+{
+	return 2 * bus + (sm_supported(iommu) && devfn >= 0x80);
+}
+
+static inline u64 *root_half(struct intel_iommu *iommu, unsigned int half)
+{
+	struct root_entry *root = &iommu->root_entry[half / 2];
+
+	return half & 1 ? &root->hi : &root->lo;
+}
+
+static inline unsigned int ctx_words(struct intel_iommu *iommu)
+{
+	return sm_supported(iommu) ? SM_CTX_WORDS : LEGACY_CTX_WORDS;
+}
+
+static inline u64 *ctx_entry(struct intel_iommu *iommu, u8 bus, u8 devfn)
+{
+	u64 root = READ_ONCE(*root_half(iommu, ctx_half(iommu, bus, devfn)));
+	u64 *table;
+
+	if (!(root & 1))
+		return NULL;
+
+	table = phys_to_virt(root & VTD_PAGE_MASK);
+	if (sm_supported(iommu))
+		devfn &= 0x7f;
+	return table + devfn * ctx_words(iommu);
+}
+
+/* Scalable mode: the entry of any PASID, NULL when there is no table for it */
+static inline u64 *ctx_pasid(const u64 *ctx, u32 pasid)
+{
+	struct pasid_dir_entry *dir = phys_to_virt(ctx[0] & VTD_PAGE_MASK);
+	struct pasid_entry *entries;
+
+	entries = get_pasid_table_from_pde(&dir[pasid >> PASID_PDE_SHIFT]);
+	return entries ? entries[pasid & PASID_PTE_MASK].val : NULL;
+}
+
+static inline u16 ctx_did(const u64 *ctx)
+{
+	return (ctx[1] >> 8) & 0xffff;
+}
+
+static inline u16 pasid_did(const u64 *entry)
+{
+	return entry[1] & 0xffff;
+}
+
+static inline bool pasid_differs(const u64 *ctx, u32 pasid, const void *want)
+{
+	const u64 *entry = ctx_pasid(ctx, pasid);
+
+	return !entry || memcmp(entry, want, sizeof(struct pasid_entry));
+}
+
+static inline bool entry_differs(struct intel_iommu *iommu,
+				 const struct iommu_device_ser *ser)
+{
+	const u64 *ctx =
+		ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
+
+	if (!ctx || memcmp(ctx, ser->vtd.ctx, ctx_words(iommu) * sizeof(*ctx)))
+		return true;
+	return ser->vtd.scalable &&
+	       pasid_differs(ctx, IOMMU_NO_PASID, ser->vtd.pasid0);
+}
+
+static inline bool pasid_entry_differs(struct device_domain_info *info,
+				       const struct iommu_pasid_ser *ser)
+{
+	const u64 *ctx = ctx_entry(info->iommu, info->bus, info->devfn);
+
+	return !ctx || !(ctx[0] & 1) ||
+	       pasid_differs(ctx, ser->pasid, ser->vtd.entry);
+}
+
+#endif /* __INTEL_IOMMU_LIVEUPDATE_TABLES_H */
