@@ -483,7 +483,7 @@ static void iommu_device_lose(struct iommu_liveupdate_device *device,
 
 	/* A reset takes group->mutex, which may be held; the entry goes anyway. */
 	if (dev && dev_is_pci(dev))
-		pci_clear_master(to_pci_dev(dev));
+		pci_liveupdate_lose(to_pci_dev(dev));
 	if (dev)
 		iommu_pasids_block(device, dev);
 	device->ops->block_record(device->unit, device->ser, dev);

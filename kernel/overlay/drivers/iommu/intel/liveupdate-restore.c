@@ -55,6 +55,7 @@
 #include <linux/liveupdate_break.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
+#include <linux/pci_liveupdate.h>
 #include <linux/slab.h>
 
 #include "iommu.h"
@@ -300,7 +301,7 @@ static void intel_stop_requester(struct intel_iommu *iommu, u16 rid)
 	pdev = pci_get_domain_bus_and_slot(iommu->segment, PCI_BUS_NUM(rid),
 					   rid & 0xff);
 	if (pdev && !pci_is_bridge(pdev) && !liveupdate_break("scrub_stop")) {
-		pci_clear_master(pdev);
+		pci_liveupdate_lose(pdev);
 		pci_wait_for_pending_transaction(pdev);
 	}
 	pci_dev_put(pdev);
@@ -353,7 +354,7 @@ static void intel_stop_devices(struct intel_iommu *iommu)
 	for_each_pci_dev(pdev)
 		if (!pci_is_bridge(pdev) &&
 		    intel_liveupdate_lookup(&pdev->dev) == iommu)
-			pci_clear_master(pdev);
+			pci_liveupdate_lose(pdev);
 }
 
 /**
