@@ -116,6 +116,20 @@ static unsigned int pci_lu_changes;
 
 static struct liveupdate_flb pci_lu_flb;
 
+static enum pci_lu_state pci_lu_get_state(void);
+
+/*
+ * When it cannot be told which devices were kept nobody is waited for: all that
+ * may be one is stopped when it is found.
+ */
+static void pci_lu_set_state(enum pci_lu_state state)
+{
+	lockdep_assert_held(&pci_lu_mutex);
+
+	WRITE_ONCE(pci_lu_state, state);
+	liveupdate_device_set_waiting(state == PCI_LU_SET);
+}
+
 static u16 pci_lu_bdf(const struct pci_dev *dev)
 {
 	return PCI_DEVID(dev->bus->number, dev->devfn);
@@ -612,7 +626,7 @@ static bool pci_lu_any_outgoing(void)
  */
 int pci_liveupdate_begin_change(struct device *dev)
 {
-	bool waiting = !dev && pci_liveupdate_any_waiting();
+	bool waiting = !dev && pci_lu_get_state() == PCI_LU_SET;
 
 	guard(mutex)(&pci_lu_mutex);
 	if (liveupdate_break("veto")) {
@@ -825,8 +839,8 @@ static int pci_lu_flb_retrieve(struct liveupdate_flb_op_args *args)
 		return ret;
 	}
 	pci_lu_incoming_pa = args->data;
-	WRITE_ONCE(pci_lu_state,
-		   list_empty(&pci_lu_records) ? PCI_LU_NONE : PCI_LU_SET);
+	pci_lu_set_state(list_empty(&pci_lu_records) ? PCI_LU_NONE :
+						       PCI_LU_SET);
 	args->obj = &pci_lu_records;
 	return 0;
 }
@@ -886,7 +900,7 @@ static void pci_lu_flb_finish(struct liveupdate_flb_op_args *args)
 	}
 	pci_lu_incoming_pa = 0;
 	pci_lu_damaged = false;
-	WRITE_ONCE(pci_lu_state, PCI_LU_NONE);
+	pci_lu_set_state(PCI_LU_NONE);
 }
 
 static const struct liveupdate_flb_ops pci_lu_flb_ops = {
@@ -931,7 +945,7 @@ static void pci_lu_load(void)
 
 	guard(mutex)(&pci_lu_mutex);
 	if (pci_lu_state == PCI_LU_UNTRIED)
-		WRITE_ONCE(pci_lu_state, state);
+		pci_lu_set_state(state);
 }
 
 static enum pci_lu_state pci_lu_get_state(void)
@@ -954,20 +968,6 @@ bool pci_liveupdate_any_incoming(void)
 	return state == PCI_LU_SET || state == PCI_LU_UNKNOWN;
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_any_incoming);
-
-/**
- * pci_liveupdate_any_waiting - Does any device of the last kernel do DMA?
- *
- * Unlike pci_liveupdate_any_incoming() not when it cannot be told which devices
- * were kept: all that may be one was stopped when it was found.
- *
- * Context: Process context after early initcalls, may sleep.
- * Return: true when one is not finished yet.
- */
-bool pci_liveupdate_any_waiting(void)
-{
-	return pci_lu_get_state() == PCI_LU_SET;
-}
 
 /* ---- New kernel: read, do not program ---- */
 
@@ -1523,7 +1523,7 @@ void pci_liveupdate_finish(struct pci_dev *dev)
 			pci_lu_drop_one(pos);
 	}
 	if (list_empty(&pci_lu_records))
-		WRITE_ONCE(pci_lu_state, PCI_LU_NONE);
+		pci_lu_set_state(PCI_LU_NONE);
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_finish);
 

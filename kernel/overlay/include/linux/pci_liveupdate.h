@@ -44,7 +44,6 @@ int pci_liveupdate_freeze(struct pci_dev *dev);
 
 /* New kernel */
 bool pci_liveupdate_any_incoming(void);
-bool pci_liveupdate_any_waiting(void);
 struct pci_dev *pci_liveupdate_get_incoming(u32 domain, u16 bdf,
 					    const char *compat);
 void pci_liveupdate_lose(struct pci_dev *dev);
@@ -66,11 +65,6 @@ static inline bool pci_liveupdate_incoming(const struct pci_dev *dev)
 }
 
 static inline bool pci_liveupdate_any_incoming(void)
-{
-	return false;
-}
-
-static inline bool pci_liveupdate_any_waiting(void)
 {
 	return false;
 }

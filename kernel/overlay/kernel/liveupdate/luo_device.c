@@ -14,7 +14,8 @@
  * are not refused: they run in memory of their own and the machine is lost
  * anyway. Reboot and power-off are not refused: they reset the devices.
  *
- * Locks. luo_device_mutex covers @count, @sleeps and @ser. Which image is
+ * Locks. luo_device_mutex covers @count, @sleeps and @ser. @waiting is written by
+ * the PCI core, which knows, with a lock of its own, and read without one. Which image is
  * loaded is covered by the kexec lock, a trylock that is held over the whole of
  * a load and of a jump. liveupdate_device_get() takes it, too, so an image that
  * is being loaded sees the device or the device sees the image. The order is
@@ -68,7 +69,6 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/panic.h>
-#include <linux/pci_liveupdate.h>
 #include <linux/pfn.h>
 #include <linux/printk.h>
 #include <linux/sprintf.h>
@@ -84,6 +84,7 @@
 static DEFINE_MUTEX(luo_device_mutex);
 static unsigned int luo_device_count;
 static unsigned int luo_device_sleeps; /* under way; they may nest */
+static bool luo_device_waiting;
 static struct liveupdate_devices_ser *luo_device_ser;
 
 /* Why @image must not be jumped into while devices are kept, 0 if it may be */
@@ -127,7 +128,7 @@ int luo_device_check_image(const struct kimage *image)
 	if (READ_ONCE(luo_device_count))
 		return luo_device_image_error(image);
 	/* Nobody is asked about such a jump who could stop the device first */
-	if (image->preserve_context && pci_liveupdate_any_waiting())
+	if (image->preserve_context && READ_ONCE(luo_device_waiting))
 		return luo_device_refuse(-EOPNOTSUPP,
 					 "preserve_context with kept devices");
 	return 0;
@@ -326,10 +327,23 @@ void liveupdate_device_put(void)
 	mutex_unlock(&luo_device_mutex);
 }
 
+/**
+ * liveupdate_device_set_waiting - Do devices of the last kernel wait for an owner?
+ * @waiting: whether one does DMA that nobody has finished
+ *
+ * Until then the machine does not sleep, and preserve_context is refused.
+ *
+ * Context: Any; the caller serializes.
+ */
+void liveupdate_device_set_waiting(bool waiting)
+{
+	WRITE_ONCE(luo_device_waiting, waiting);
+}
+
 /* Devices of the last kernel that wait for their owner cannot sleep either. */
 static int luo_device_may_sleep(void)
 {
-	bool waiting = pci_liveupdate_any_waiting();
+	bool waiting = READ_ONCE(luo_device_waiting);
 
 	guard(mutex)(&luo_device_mutex);
 	if ((luo_device_count || waiting) && !liveupdate_break("sleep"))
