@@ -30,22 +30,6 @@ def silenced(run):
                  if w.bdf == run.bdf and w.offset == 4 and not w.value & 4), None)
 
 
-def real_landings(events):
-    """Return the times at which frames landed in descriptors this NIC could read.
-
-    One that it could not put anywhere has burnt descriptors between its arrival and its end.
-    """
-    times, burnt = [], False
-    for event in events:
-        if event.name == 'e1000e_rx_receive_iov':
-            burnt = False
-        elif event.name == 'e1000e_rx_null_descriptor':
-            burnt = True
-        elif event.name == 'e1000e_rx_written_to_guest' and not burnt:
-            times.append(event.time)
-    return times
-
-
 def stopped_first(run):
     """An orderly end: the device is stopped while its IOMMU translates, and does nothing more."""
     when = silenced(run)
@@ -53,7 +37,7 @@ def stopped_first(run):
         return ['bus mastering was never switched off']
     found = []
     events = trace.within(run.events, run.marks['preserved'], run.ended)
-    times = real_landings(events)
+    times = trace.landings(events)
     if not [t for t in times if t < when] or trace.deliveries(events) <= len(times):
         found.append('no frame came in before and after the stop: this shows nothing')
     after = [t for t in times if t > when + 0.001]
@@ -75,7 +59,7 @@ def translated_to_the_end(run):
 
 def panicked(run):
     """The same in the second the kernel waits after a panic, in which frames go on to land."""
-    landed = real_landings(trace.within(run.events, run.marks.get('down', 0), run.ended))
+    landed = trace.landings(trace.within(run.events, run.marks.get('down', 0), run.ended))
     found = [] if len(landed) > 100 else [f'{len(landed)} frames landed during the panic']
     return found + translated_to_the_end(run)
 

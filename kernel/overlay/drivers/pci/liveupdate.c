@@ -626,14 +626,15 @@ static bool pci_lu_any_outgoing(void)
  */
 int pci_liveupdate_begin_change(struct device *dev)
 {
-	bool waiting = !dev && pci_lu_get_state() == PCI_LU_SET;
+	if (!dev && pci_lu_get_state() == PCI_LU_SET)
+		return -EBUSY;
 
 	guard(mutex)(&pci_lu_mutex);
 	if (liveupdate_break("veto")) {
 		pci_lu_changes++;
 		return 0;
 	}
-	if (waiting || (!dev && pci_lu_any_outgoing()))
+	if (!dev && pci_lu_any_outgoing())
 		return -EBUSY;
 	if (dev && dev_is_pci(dev) && pci_liveupdate_busy(to_pci_dev(dev)))
 		return -EBUSY;

@@ -15,13 +15,13 @@
  * anyway. Reboot and power-off are not refused: they reset the devices.
  *
  * Locks. luo_device_mutex covers @count, @sleeps and @ser. @waiting is written by
- * the PCI core, which knows, with a lock of its own, and read without one. Which image is
- * loaded is covered by the kexec lock, a trylock that is held over the whole of
- * a load and of a jump. liveupdate_device_get() takes it, too, so an image that
- * is being loaded sees the device or the device sees the image. The order is
- * luo_device_mutex, kexec lock. luo_device_check_image() is called with the
- * kexec lock and must not wait for the mutex: it reads @count with READ_ONCE(),
- * and any device that is counted later has yet to get the kexec lock.
+ * the PCI core, which knows, with a lock of its own, and read without one. Which
+ * image is loaded is covered by the kexec lock, a trylock that is held over the
+ * whole of a load and of a jump. liveupdate_device_get() takes it, too, so an
+ * image that is being loaded sees the device or the device sees the image. The
+ * order is luo_device_mutex, kexec lock. luo_device_check_image() is called with
+ * the kexec lock and must not wait for the mutex: it reads @count with
+ * READ_ONCE(), and any device that is counted later has yet to get the kexec lock.
  *
  * Who owns it. The old kernel only. In the new one the devices are the business
  * of the records of PCI and IOMMU, and nothing is refused here but to sleep, and
@@ -46,9 +46,9 @@
  * then. What panic=, earlyprintk= and earlycon= say is honoured, though it comes
  * before the command line is parsed. If the root of the tree is unreadable,
  * nobody can tell whether there is a mark: all functions are stopped, and the
- * kernel goes on as KHO always does. The same is done for a kernel that takes
- * itself for a crash kernel, elfcorehdr= being on its command line, though it
- * was given a tree: it has all memory, and KHO gives everything in it away.
+ * kernel goes on as KHO always does. A kernel that was given a tree and takes
+ * itself for a crash kernel, elfcorehdr= being on its command line, is one that
+ * cannot revive KHO: it has all memory, and gives everything in it away.
  */
 
 #define pr_fmt(fmt) "liveupdate: " fmt

@@ -20,7 +20,7 @@
  * device has cached remains true, because no table changes, and it is
  * invalidated once more at the end of the old kernel, when nobody else uses the
  * invalidation queue, so that no invalidation that was under way can be missed.
- * A device that does not answer costs the unit, as for any wait there. Page
+ * A device that does not answer is blocked, and costs nobody but its owner. Page
  * requests are switched off by the preserve, because nobody could answer them
  * during the jump, and on again by the unpreserve or the finish. A device whose
  * page requests are being handled, for a domain that can fault, is refused.
