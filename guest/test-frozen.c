@@ -241,8 +241,12 @@ static int do_port_reset(struct dma *d)
 
 static int do_slot_power(struct dma *d)
 {
+	static const char power[] = "/sys/bus/pci/slots/0/power";
+	int rc = write_file(power, "0");
+
 	(void)d;
-	return write_file("/sys/bus/pci/slots/0/power", "0");
+	/* One that vanished between open() and write() is just as gone. */
+	return rc == -ENODEV && access(power, F_OK) ? -errno : rc;
 }
 
 static const struct frozen_op ops[] = {

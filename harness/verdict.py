@@ -14,6 +14,7 @@ SYNC = re.compile(r'# sync (\S+)$')
 INFO = re.compile(r'# info (\S+) (.*)$')
 EXIT = re.compile(r'# exit (\d+)$')
 COMMENT = re.compile(r'# \S')
+NOTES = 4                           # as many are told with a result that failed
 SKIP = re.compile(r'#\s*SKIP\b', re.I)
 
 
@@ -25,6 +26,7 @@ class Stage:
         self.kernel = None
         self.plan = None
         self.results = []           # (ok, text)
+        self.notes = []             # what was said since the last of them
         self.syncs = []
         self.info = {}
         self.exit = None
@@ -112,6 +114,8 @@ class Verdict:
             return None
         if not COMMENT.match(line):
             self._problem(f'torn line {line!r}')
+            return None
+        stage.notes.append(line[2:])
         return None
 
     def _result(self, match):
@@ -119,8 +123,10 @@ class Verdict:
         number = int(match[2])
         if number != len(stage.results) + 1:
             self._problem(f'result {number} where {len(stage.results) + 1} was expected')
-        skipped = SKIP.search(match[3])
-        stage.results.append((not match[1] or bool(skipped), match[3]))
+        good = not match[1] or bool(SKIP.search(match[3]))
+        why = '' if good or not stage.notes else f' ({"; ".join(stage.notes[:NOTES])})'
+        stage.notes.clear()
+        stage.results.append((good, match[3] + why))
 
     def end(self, rest=b'', stages=None):
         """Check completeness after the machine ended; rest is an unfinished last line."""

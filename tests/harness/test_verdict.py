@@ -34,6 +34,12 @@ class Verdicts(unittest.TestCase):
         found = Verdict('abc')
         self.assertEqual([found.feed(line.encode()) for line in STAGE1][-1], 'kexec')
 
+    def test_reason(self):
+        """A failed result comes with what was said for it, and with nothing said before."""
+        lines = STAGE2[:3] + ['# a note', 'ok 1 - b', '# map: Busy (16)', '# twice', 'not ok 2 - c']
+        found = verdict([line.replace('stage 2', 'stage 1') for line in lines], stages=1)
+        self.assertEqual(found.failed(), ['stage 1: c (map: Busy (16); twice)'])
+
     def test_carriage_return(self):
         """A terminal's CR at the end of a line is no tear."""
         self.assertEqual(verdict([line + '\r' for line in STAGE1 + STAGE2]).exit_code(), 0)
