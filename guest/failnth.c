@@ -17,8 +17,12 @@
 /* A call that makes more allocations than this is not one to be swept. */
 #define MAX_TRIES	3000
 
-/* No object is smaller than the least of them by much */
+/*
+ * No object is smaller than the least of them by much. What needs much memory is
+ * not tried for each object of it: firmware's interpreter takes thousands.
+ */
 #define PRESS_STEP	64
+#define PRESS_PART	64
 #define PRESS_MAX	(4 * MIB)
 #define PRESS_TIMES	1000000000
 
@@ -167,7 +171,8 @@ int failnth_press(struct failnth *f, int (*try)(void *ctx), void *ctx)
 	bool happened;
 	int rc;
 
-	for (; f->bytes < PRESS_MAX; f->bytes += PRESS_STEP) {
+	for (; f->bytes < PRESS_MAX;
+	     f->bytes += PRESS_STEP + f->bytes / PRESS_PART) {
 		press(f->bytes);
 		rc = try(ctx);
 		happened = press_no_more();
