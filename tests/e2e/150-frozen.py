@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What may not change while a device is preserved, and that nothing hangs because of it."""
+from dataclasses import replace
+
 from harness.scenario import FRAME_JUDGES, Scenario, broken
 
+ACPI = ('-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=on')
 # The slots of root ports are PCI Express ones, so that their buttons are there.
 NATIVE = ('-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off')
 SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
@@ -39,6 +42,8 @@ SCENARIOS = [
              rate=2000, judges=FRAME_JUDGES, extra=NATIVE + SECOND,
              append=f'{NO_D3} liveupdate_delay=frozen:600', options={'hammer': 1},
              summary='nothing can be changed between the freeze and the jump, whoever tries'),
+    replace(FROZEN, name='frozen-acpi', kernels=('alt', 'new'), extra=ACPI + SECOND, long=True,
+            options={'acpi': 1}, summary='the same when the slot belongs to firmware (acpiphp)'),
     broken(FROZEN, 'frozen', ('verdict',), timeout=30),
     broken(FROZEN, 'veto', ('verdict',), timeout=30),
 ]
