@@ -95,7 +95,9 @@ def module_files(build):
         data = read(os.path.join(build, os.path.splitext(entry)[0] + '.ko'))
         info = [(key.decode(), text.decode()) for key, text in MODULE_FIELD.findall(data)]
         name = next(text for key, text in info if key == 'name')
-        fields[name] = next((t for k, t in info if k == 'depends' and t), '').split(',')
+        # A module's own name has no dash; what it depends on is named by its file
+        depends = next((t for k, t in info if k == 'depends' and t), '')
+        fields[name] = depends.replace('-', '_').split(',')
         aliases += [f'alias {text} {name}\n' for key, text in info if key == 'alias']
         found.append((f'lib/modules/{release}/{name}.ko', data))
 

@@ -51,17 +51,19 @@ class Archives(unittest.TestCase):
             self.assertEqual(initramfs.module_files(folder), [])
             os.makedirs(os.path.join(folder, 'include/config'))
             for path, text in (('include/config/kernel.release', '1.2-x\n'),
-                               ('modules.order', 'a.o\nb.o\nc-c.o\n'),
+                               ('modules.order', 'a.o\nb.o\nc-c.o\nd.o\n'),
                                ('a.ko', 'ELF\0license=GPL\0depends=\0name=a\0'),
                                ('b.ko', 'ELFdepends=a\0alias=luo-b-v1\0parm=name=no\0name=b\0'),
-                               ('c-c.ko', 'ELF\0depends=b\0name=c_c\0')):
+                               ('c-c.ko', 'ELF\0depends=b\0name=c_c\0'),
+                               ('d.ko', 'ELF\0depends=c-c\0name=d\0')):
                 with open(os.path.join(folder, path), 'w', encoding='ascii') as out:
                     out.write(text)
             found = dict(initramfs.module_files(folder))
             self.assertEqual(sorted(found), ['lib/modules/1.2-x/' + name for name in (
-                'a.ko', 'b.ko', 'c_c.ko', 'modules.alias', 'modules.dep')])
+                'a.ko', 'b.ko', 'c_c.ko', 'd.ko', 'modules.alias', 'modules.dep')])
             self.assertEqual(found['lib/modules/1.2-x/modules.dep'],
-                             b'a.ko: \nb.ko: a.ko\nc_c.ko: b.ko a.ko\n')
+                             b'a.ko: \nb.ko: a.ko\nc_c.ko: b.ko a.ko\n'
+                             b'd.ko: c_c.ko b.ko a.ko\n')
             self.assertEqual(found['lib/modules/1.2-x/modules.alias'], b'alias luo-b-v1 b\n')
 
 
