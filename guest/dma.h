@@ -106,6 +106,11 @@ int dma_device_is_reset(void *ctx);
 int dma_pages_are_back(void *ctx);
 bool dma_has_kmemleak(void *ctx);
 int dma_no_leak(void *ctx);
+
+/* intruder.c: another process that wants the device while it is retrieved */
+int intruder_start(void *ctx);
+int intruder_result(void *ctx);
+
 struct failnth;
 int dma_sweep(struct failnth *f, int (*try)(void *ctx),
 	      int (*undo)(void *ctx), void *ctx);

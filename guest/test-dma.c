@@ -228,6 +228,12 @@ static int not_yet(void *p)
 	return bad;
 }
 
+static bool has_intruder(void *p)
+{
+	(void)p;
+	return opt_u64("intruder", 0);
+}
+
 static bool on_request(void *p)
 {
 	return dma_keeps(p) && modules_late();
@@ -263,7 +269,10 @@ static const struct step new_kernel[] = {
 	CHECK_WHEN("the device cannot be retrieved yet: EAGAIN", not_yet,
 		   is_unbound),
 	STEP_WHEN("the card is bound to vfio-pci", dma_bind_driver, is_unbound),
+	STEP_WHEN("another process tries to bind the card", intruder_start,
+		  has_intruder),
 	STEP("the files are retrieved", dma_get_files),
+	CHECK_WHEN("that process did not get the card", intruder_result, has_intruder),
 	STEP("memory is intact", dma_memory_is_intact),
 	SYNC("retrieved"),
 	CHECK_WHEN("memory is held", is_held, dma_keeps),

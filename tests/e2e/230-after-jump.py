@@ -460,6 +460,12 @@ LATE = Scenario(
     summary='no driver has taken the card: try again, then bound and retrieved; DMA goes on')
 
 
+INTRUDER = Scenario(
+    name='intruder', test='dma', kernels=('old', 'break'), rate=2000, judges=FRAME_JUDGES,
+    options={'intruder': 1}, append='liveupdate_delay=retrieve:400',
+    summary='another process wants the card while it is retrieved, and does not get it')
+
+
 def ordinary_again(run):
     """The second jump stopped the card first; the third kernel knows nothing of it."""
     lines = [line for _, boot in console.boots(run.console)[2:] for line in boot]
@@ -494,4 +500,5 @@ CONTROLS = [
 ]
 
 SCENARIOS = (COMMAND_LINES + LOST + DAMAGED + NOMEM +
-             [UNDRAINED, *LOST_ALL, LOST_NODE, VANISHED, *REPLACED, LATE, *AGAIN] + CONTROLS)
+             [UNDRAINED, *LOST_ALL, LOST_NODE, VANISHED, *REPLACED, LATE, INTRUDER, *AGAIN] +
+             CONTROLS)

@@ -50,6 +50,7 @@
  * time, for tests of what happens in between:
  *
  *  frozen	a device was frozen, the jump is not far
+ *  retrieve	a device is about to be opened for who retrieves it
  *
  * Both are set once, before any user runs, and read without a lock. A kernel that
  * breaks something is tainted.

@@ -670,6 +670,7 @@ static struct file *vfio_pci_lu_open(struct vfio_pci_core_device *vdev,
 		vfio_device_put_registration(&vdev->vdev);
 		return ERR_PTR(ret);
 	}
+	liveupdate_delay("retrieve");
 	/* The other one goes with the file, or its failure; nobody unregisters */
 	WARN_ON(!vfio_device_try_get_registration(&vdev->vdev));
 	file = vfio_liveupdate_open(&vdev->vdev, iommufd, ser->iommufd_dev_id,
