@@ -3,7 +3,7 @@
  * What makes a PCI record of the previous kernel valid. Pure functions of the
  * bytes, without locks or allocation, so that they are also built for userspace,
  * where tests/parse and tests/fuzz feed them with anything. What a record says is
- * compared with the function afterwards, see liveupdate.c.
+ * compared with the function afterwards, see liveupdate-restore.c.
  */
 #ifndef DRIVERS_PCI_LIVEUPDATE_SER_H
 #define DRIVERS_PCI_LIVEUPDATE_SER_H

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the PCI core asks about devices that are kept over a live update. See
- * drivers/pci/liveupdate.c.
+ * What the PCI core asks about devices that are kept over a live update.
  */
 #ifndef DRIVERS_PCI_LIVEUPDATE_H
 #define DRIVERS_PCI_LIVEUPDATE_H
@@ -12,8 +11,12 @@ struct pci_slot;
 
 #ifdef CONFIG_PCI_LIVEUPDATE
 
+/* liveupdate.c */
 bool pci_liveupdate_keep_master(struct pci_dev *dev);
+bool pci_liveupdate_slot_busy(const struct pci_slot *slot);
+bool pci_liveupdate_no_recovery(struct pci_dev *dev);
 
+/* liveupdate-restore.c */
 void pci_liveupdate_setup_device(struct pci_dev *dev);
 bool pci_liveupdate_configure_device(struct pci_dev *dev);
 bool pci_liveupdate_add_device(struct pci_dev *dev);
@@ -24,8 +27,6 @@ bool pci_liveupdate_mask_msix(struct pci_dev *dev, u16 ctrl);
 bool pci_liveupdate_may_bind(struct pci_dev *dev, const struct pci_driver *drv);
 int pci_liveupdate_check_probe(struct pci_dev *dev,
 			       const struct pci_driver *drv);
-bool pci_liveupdate_no_recovery(struct pci_dev *dev);
-bool pci_liveupdate_slot_busy(const struct pci_slot *slot);
 
 #else
 

@@ -2,7 +2,7 @@
 /*
  * PCI devices that keep doing DMA while the kernel is replaced: the calls for
  * drivers that keep devices, the tests that the PCI core makes, and the stubs.
- * The essay is at the top of drivers/pci/liveupdate.c.
+ * The essays are at the top of drivers/pci/liveupdate.c and liveupdate-restore.c.
  */
 #ifndef _LINUX_PCI_LIVEUPDATE_H
 #define _LINUX_PCI_LIVEUPDATE_H
