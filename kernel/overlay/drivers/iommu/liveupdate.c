@@ -50,6 +50,7 @@
 #include <linux/iommu.h>
 #include <linux/kexec_handover.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_device.h>
 #include <linux/liveupdate_refuse.h>
 #include <linux/module.h>
 #include <linux/mutex.h>

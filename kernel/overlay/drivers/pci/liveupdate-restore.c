@@ -64,6 +64,7 @@
 #include <linux/list.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
+#include <linux/liveupdate_device.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci_liveupdate.h>

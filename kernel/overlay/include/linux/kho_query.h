@@ -15,17 +15,10 @@
 #ifdef CONFIG_PCI_LIVEUPDATE
 bool kho_folio_preserved(phys_addr_t phys, unsigned int order);
 bool kho_range_preserved(phys_addr_t phys, size_t size);
-int luo_device_check_offline(unsigned long pfn, unsigned long nr_pages);
 #else
 static inline bool kho_folio_preserved(phys_addr_t phys, unsigned int order)
 {
 	return false;
-}
-
-static inline int luo_device_check_offline(unsigned long pfn,
-					   unsigned long nr_pages)
-{
-	return 0;
 }
 #endif
 

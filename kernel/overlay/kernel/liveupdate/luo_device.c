@@ -63,6 +63,7 @@
 #include <linux/libfdt.h>
 #include <linux/liveupdate.h>
 #include <linux/liveupdate_break.h>
+#include <linux/liveupdate_device.h>
 #include <linux/liveupdate_refuse.h>
 #include <linux/lockdep.h>
 #include <linux/moduleparam.h>
@@ -201,7 +202,7 @@ void *luo_device_check_page(unsigned long page)
 }
 
 /**
- * luo_device_check_offline - May this memory be taken offline?
+ * liveupdate_device_check_offline - May this memory be taken offline?
  * @pfn: the first page
  * @nr_pages: how many
  *
@@ -212,7 +213,7 @@ void *luo_device_check_page(unsigned long page)
  * Context: Process context, may sleep.
  * Return: 0, -EBUSY if anything in it is preserved for the next kernel.
  */
-int luo_device_check_offline(unsigned long pfn, unsigned long nr_pages)
+int liveupdate_device_check_offline(unsigned long pfn, unsigned long nr_pages)
 {
 	phys_addr_t phys = PFN_PHYS(pfn), size = PFN_PHYS(nr_pages);
 	phys_addr_t last = phys + size - 1;

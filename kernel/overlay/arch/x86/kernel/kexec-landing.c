@@ -21,7 +21,7 @@
 #include <linux/kernel.h>
 #include <linux/kexec.h>
 #include <linux/kho/abi/landing.h>
-#include <linux/liveupdate.h>
+#include <linux/liveupdate_device.h>
 #include <linux/pci.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
