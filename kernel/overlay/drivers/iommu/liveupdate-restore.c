@@ -819,6 +819,19 @@ int iommu_liveupdate_claim_device(struct device *dev, void *owner,
 }
 EXPORT_SYMBOL_GPL(iommu_liveupdate_claim_device);
 
+/* Its owner, who is restoring it, has it for as long as it is claimed */
+static struct iommu_liveupdate_device *iommu_device_claimed(struct device *dev)
+{
+	struct iommu_liveupdate_device *ldev;
+
+	lockdep_assert_held(&iommu_liveupdate_op_lock);
+
+	ldev = dev->iommu ? dev->iommu->liveupdate : NULL;
+	if (WARN_ON(!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_CLAIMED))
+		return NULL;
+	return ldev;
+}
+
 /**
  * iommu_liveupdate_return_pasid - Undo the attach of a PASID that was claimed
  * @dev: the device, which is going to be returned
@@ -828,13 +841,17 @@ EXPORT_SYMBOL_GPL(iommu_liveupdate_claim_device);
  */
 void iommu_liveupdate_return_pasid(struct device *dev, u32 pasid)
 {
+	struct iommu_liveupdate_device *ldev;
 	struct iommu_liveupdate_pasid *lp;
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
-	iommu_group_liveupdate_return_pasid(dev, pasid);
+	ldev = iommu_device_claimed(dev);
+	if (!ldev)
+		return;
 
+	iommu_group_liveupdate_return_pasid(dev, pasid);
 	guard(mutex)(&iommu_liveupdate_lock);
-	lp = xa_load(&dev->iommu->liveupdate->pasids, pasid);
+	lp = xa_load(&ldev->pasids, pasid);
 	if (!WARN_ON(!lp))
 		lp->claimed = true;
 }
@@ -853,8 +870,8 @@ void iommu_liveupdate_return_device(struct device *dev, void *owner)
 	struct iommu_liveupdate_device *ldev;
 
 	guard(mutex)(&iommu_liveupdate_op_lock);
-	ldev = dev->iommu ? dev->iommu->liveupdate : NULL;
-	if (WARN_ON(!ldev || ldev->state != IOMMU_LIVEUPDATE_DEVICE_CLAIMED))
+	ldev = iommu_device_claimed(dev);
+	if (!ldev)
 		return;
 
 	iommu_group_liveupdate_return(dev, owner);
