@@ -45,8 +45,8 @@
  * The lists and incoming_pci are filled by the FLB's retrieve, under the inner
  * lock, and emptied by its finish, under both. They do not change in between, so
  * that one of the locks is enough to walk them. Everything in an entry changes
- * under the inner lock, but for a domain that is abandoned: that has the outer one
- * only, when no device that is to be probed is left on it.
+ * under the inner lock. A domain is freed with the outer one only, when no entry
+ * has it any more.
  *
  * Cost
  *
@@ -950,20 +950,25 @@ static void iommu_domain_abandon_devices(struct iommu_liveupdate_domain *ld)
 
 static void iommu_domain_abandon(struct iommu_liveupdate_domain *ld)
 {
+	struct iommu_domain *domain;
+
 	lockdep_assert_held(&iommu_liveupdate_op_lock);
 
 	iommu_domain_abandon_devices(ld);
-	if (ld->state != IOMMU_LIVEUPDATE_DOMAIN_KEPT)
-		return;
-	ld->state = IOMMU_LIVEUPDATE_DOMAIN_LOST;
-	if (ld->domain) {
-		ld->domain->liveupdate = NULL;
-		iommu_domain_free(ld->domain);
+	scoped_guard(mutex, &iommu_liveupdate_lock) {
+		if (ld->state != IOMMU_LIVEUPDATE_DOMAIN_KEPT)
+			return;
+		ld->state = IOMMU_LIVEUPDATE_DOMAIN_LOST;
+		domain = ld->domain;
 		ld->domain = NULL;
-	} else {
+		if (domain)
+			domain->liveupdate = NULL;
+	}
+	if (domain)
+		iommu_domain_free(domain);
+	else
 		pr_warn("record %u: the tables of a domain without a device are leaked\n",
 			ld->slot);
-	}
 }
 
 /**
