@@ -33,7 +33,14 @@ int iommufd_ioas_alloc(int fd, uint32_t *ioas);
 int iommufd_map_file(int fd, uint32_t ioas, int memfd, uint64_t start,
 		     uint64_t len, uint64_t iova, bool writeable);
 int iommufd_map(int fd, uint32_t ioas, void *mem, uint64_t len, uint64_t iova);
+int iommufd_copy(int fd, uint32_t ioas, uint64_t from, uint64_t len,
+		 uint64_t to);
 int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len);
+int iommufd_ranges(int fd, uint32_t ioas, struct iommu_iova_range *ranges,
+		   uint32_t *n);
+int iommufd_allow(int fd, uint32_t ioas, const struct iommu_iova_range *ranges,
+		  uint32_t n);
+int iommufd_change_process(int fd);
 int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt);
 int iommufd_hwpt_alloc_pasid(int fd, uint32_t dev, uint32_t ioas,
 			     uint32_t *hwpt);

@@ -56,6 +56,23 @@ int iommufd_map(int fd, uint32_t ioas, void *mem, uint64_t len, uint64_t iova)
 	return sys_ioctl(fd, IOMMU_IOAS_MAP, &arg);
 }
 
+/* A whole mapping, read-only, in the same address space. */
+int iommufd_copy(int fd, uint32_t ioas, uint64_t from, uint64_t len,
+		 uint64_t to)
+{
+	struct iommu_ioas_copy arg = {
+		.size = sizeof(arg),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
+		.dst_ioas_id = ioas,
+		.src_ioas_id = ioas,
+		.length = len,
+		.dst_iova = to,
+		.src_iova = from,
+	};
+
+	return sys_ioctl(fd, IOMMU_IOAS_COPY, &arg);
+}
+
 int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len)
 {
 	struct iommu_ioas_unmap arg = {
@@ -67,6 +84,38 @@ int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len)
 	if (!rc && arg.length != len)
 		return -ERANGE;
 	return rc;
+}
+
+/* @n is the room in @ranges, then the number of ranges there are. */
+int iommufd_ranges(int fd, uint32_t ioas, struct iommu_iova_range *ranges,
+		   uint32_t *n)
+{
+	struct iommu_ioas_iova_ranges arg = {
+		.size = sizeof(arg), .ioas_id = ioas, .num_iovas = *n,
+		.allowed_iovas = (uintptr_t)ranges,
+	};
+	int rc = sys_ioctl(fd, IOMMU_IOAS_IOVA_RANGES, &arg);
+
+	*n = arg.num_iovas;
+	return rc;
+}
+
+int iommufd_allow(int fd, uint32_t ioas, const struct iommu_iova_range *ranges,
+		  uint32_t n)
+{
+	struct iommu_ioas_allow_iovas arg = {
+		.size = sizeof(arg), .ioas_id = ioas, .num_iovas = n,
+		.allowed_iovas = (uintptr_t)ranges,
+	};
+
+	return sys_ioctl(fd, IOMMU_IOAS_ALLOW_IOVAS, &arg);
+}
+
+int iommufd_change_process(int fd)
+{
+	struct iommu_ioas_change_process arg = { .size = sizeof(arg) };
+
+	return sys_ioctl(fd, IOMMU_IOAS_CHANGE_PROCESS, &arg);
 }
 
 int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt)

@@ -6,7 +6,9 @@
  * more=, cont=, fin= are numbers of frames to wait for; order= is the order of
  * retrieval, a word of the letters v, m, i; token_*= are the tokens; iova=;
  * timeout= (ms); modules=late has the new kernel ask for its modules; unbound=1
- * means that no driver of the new kernel takes the card by itself;
+ * means that no driver of the new kernel takes the card by itself; use=1 does all
+ * that a VMM may do with an iommufd, see use.c; intruder=1 has another process
+ * want the card;
  * kmemleak=0 leaves the leak scan out; testdev=1 has a second
  * device beside it that is not kept; crash=1 has both kernels load a crash
  * kernel beside it.
@@ -23,6 +25,7 @@
 #include "frozen.h"
 #include "guest.h"
 #include "kit.h"
+#include "use.h"
 
 static struct dma ctx;
 
@@ -296,6 +299,7 @@ static const struct step new_kernel[] = {
 		   dma_ring_is_consistent, dma_keeps),
 	CHECK_WHEN("more frames arrive in new descriptors", replenish,
 		   dma_keeps),
+	USE_STEPS("before finish"),
 	SYNC("continued"),
 	CHECK("the final count is whole", final_count),
 	CHECK_WHEN("frames are sent", new_send, dma_keeps),
@@ -304,6 +308,10 @@ static const struct step new_kernel[] = {
 	CHECK("the session is finished", dma_finish),
 	SYNC_WHEN("finished", dma_keeps),
 	CHECK_WHEN("frames arrive after that", frames_after_finish, wants_fin),
+	USE_STEPS("after finish"),
+	CHECK_WHEN("the card is moved between page tables", use_replace,
+		   use_wanted),
+	CHECK_WHEN("what was kept is destroyed", use_destroy, use_wanted),
 	CHECK_WHEN("the other device is set up", testdev_new, testdev_wanted),
 	SYNC_WHEN("testdev", testdev_wanted),
 	CHECK_WHEN("the other device is closed", testdev_close, testdev_wanted),

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a VMM does with an iommufd it got back, by the ordinary ioctls on the same
+ * ids, while the card goes on receiving: copies, unmaps and maps again what was
+ * mapped before the update, asks for and restricts ranges, makes a second page
+ * table of the kept address space, attaches another device to the kept page
+ * table. At last the card, with its receiver off, is moved between the two page
+ * tables, taken off and put back, and everything that was kept is destroyed.
+ *
+ * What the card sends is read by it through the mapping in question.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dma.h"
+#include "guest.h"
+#include "kit.h"
+#include "use.h"
+
+#define COPY_IOVA_OFF	(0xc0000000ULL + 0x7000)
+#define NR_RANGES	16
+#define NR_FRAMES	4
+
+static uint32_t second_hwpt;
+
+bool use_wanted(void *p)
+{
+	return dma_keeps(p) && opt_u64("use", 0);
+}
+
+static uint64_t window(const struct dma *d)
+{
+	return d->state->iova + RO_IOVA_OFF;
+}
+
+/* Frames out through @iova, where the transmit buffers are; frames in meanwhile. */
+static int sends_from(struct dma *d, uint64_t iova)
+{
+	int rc = dma_send(d, d->nic.tx_bufs, iova, NR_FRAMES);
+
+	v_info("tx_sent", "%llu", (unsigned long long)d->state->tx_seq);
+	return rc;
+}
+
+static int under_traffic(struct dma *d, int bad)
+{
+	return bad ? bad : dma_goes_on(d);
+}
+
+int use_copy(void *p)
+{
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	uint64_t copy = s->iova + COPY_IOVA_OFF;
+	int bad = 0;
+
+	bad |= want(iommufd_copy(d->iommufd, s->ioas_id, window(d), TX_BUF_LEN,
+				 copy), 0, "copy a kept mapping");
+	if (!bad)
+		bad |= sends_from(d, copy);
+	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, copy, TX_BUF_LEN), 0,
+		    "unmap the copy");
+	return under_traffic(d, bad);
+}
+
+int use_remap(void *p)
+{
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	int bad = 0;
+
+	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, window(d), 4096),
+		    -ENOENT, "unmap a part of a kept mapping");
+	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, window(d),
+				  TX_BUF_LEN), 0, "unmap a kept mapping");
+	bad |= want(iommufd_map_file(d->iommufd, s->ioas_id, d->memfd,
+				     OFF_TX_BUF, TX_BUF_LEN, window(d), false),
+		    0, "map it again");
+	if (!bad)
+		bad |= sends_from(d, window(d));
+	return under_traffic(d, bad);
+}
+
+int use_ranges(void *p)
+{
+	struct iommu_iova_range r[NR_RANGES], all = { 0 };
+	struct dma *d = p;
+	uint32_t ioas = d->state->ioas_id, n = NR_RANGES, i;
+	bool inside = false;
+	int bad = 0;
+
+	bad |= want(iommufd_ranges(d->iommufd, ioas, r, &n), 0, "IOVA ranges");
+	for (i = 0; !bad && i < n && i < NR_RANGES; i++)
+		inside |= r[i].start <= d->state->iova &&
+			  r[i].last >= window(d) + TX_BUF_LEN - 1;
+	bad |= want(inside, true, "what is mapped is in a range");
+	all.start = d->state->iova;
+	all.last = d->state->iova + COPY_IOVA_OFF + TX_BUF_LEN - 1;
+	bad |= want(iommufd_allow(d->iommufd, ioas, &all, 1), 0,
+		    "allow what is in use");
+	bad |= want(iommufd_unmap(d->iommufd, ioas, window(d), TX_BUF_LEN), 0,
+		    "unmap");
+	bad |= want(iommufd_map_file(d->iommufd, ioas, d->memfd, OFF_TX_BUF,
+				     TX_BUF_LEN, window(d), false), 0,
+		    "map in it");
+	bad |= want(iommufd_allow(d->iommufd, ioas, NULL, 0), 0, "allow all");
+	bad |= want(iommufd_change_process(d->iommufd), 0, "CHANGE_PROCESS");
+	return under_traffic(d, bad);
+}
+
+/* Left for use_replace(): it is filled from the kept address space. */
+int use_second_table(void *p)
+{
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	uint32_t hwpt;
+	int bad = 0;
+
+	bad |= want(iommufd_hwpt_alloc(d->iommufd, s->dev_id, s->ioas_id,
+				       &hwpt), 0, "a page table");
+	if (!bad)
+		bad |= want(iommufd_destroy(d->iommufd, hwpt), 0, "destroy it");
+	if (!second_hwpt)
+		bad |= want(iommufd_hwpt_alloc(d->iommufd, s->dev_id,
+					       s->ioas_id, &second_hwpt), 0,
+			    "a second page table");
+	bad |= want(iommufd_destroy(d->iommufd, s->hwpt_id), -EBUSY,
+		    "destroy the one in use");
+	bad |= want(iommufd_destroy(d->iommufd, s->ioas_id), -EBUSY,
+		    "destroy its address space");
+	return under_traffic(d, bad);
+}
+
+int use_other_device(void *p)
+{
+	const char *bdf = opt_str("second", "0000:00:06.0");
+	struct dma *d = p;
+	uint32_t dev;
+	int fd, bad = 0;
+
+	if (pci_bind_vfio(bdf))
+		return v_error(0, "there is no second device");
+	fd = vfio_open(bdf);
+	if (fd < 0)
+		return v_error(fd, "open it");
+	bad |= want(vfio_bind(fd, d->iommufd, &dev), 0, "bind it");
+	bad |= want(vfio_attach(fd, d->state->hwpt_id), 0,
+		    "attach it to the kept page table");
+	if (!bad)
+		bad |= dma_goes_on(d);
+	bad |= want(vfio_detach(fd), 0, "detach it");
+	close(fd);
+	return under_traffic(d, bad);
+}
+
+/* Without traffic: in this base a device is blocked between two page tables. */
+int use_replace(void *p)
+{
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	const uint32_t table[] = { second_hwpt, s->hwpt_id, second_hwpt };
+	unsigned int i;
+	int bad = 0;
+
+	d->nic.bar[E1000E_RCTL / 4] = 0;
+	for (i = 0; !bad && i < ARRAY_SIZE(table); i++) {
+		bad |= want(vfio_attach(d->vfio, table[i]), 0, "replace");
+		bad |= bad ? bad : sends_from(d, window(d));
+		bad |= want(vfio_detach(d->vfio), 0, "detach");
+		bad |= want(vfio_attach(d->vfio, table[i]), 0, "attach again");
+		bad |= bad ? bad : sends_from(d, window(d));
+	}
+	return bad;
+}
+
+int use_destroy(void *p)
+{
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	int bad = 0;
+
+	bad |= want(iommufd_destroy(d->iommufd, s->hwpt_id), 0,
+		    "destroy the kept page table");
+	bad |= want(sends_from(d, window(d)), 0, "send through the other one");
+	bad |= want(vfio_detach(d->vfio), 0, "detach");
+	bad |= want(iommufd_destroy(d->iommufd, second_hwpt), 0,
+		    "destroy that one");
+	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, s->iova, MEM_LEN), 0,
+		    "unmap all the memory");
+	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, window(d),
+				  TX_BUF_LEN), 0, "unmap the window");
+	bad |= want(iommufd_destroy(d->iommufd, s->ioas_id), 0,
+		    "destroy the address space");
+	return bad;
+}
