@@ -173,11 +173,37 @@ int dma_memory_is_intact(void *p)
 	dma_look_at_memory(d);
 	if (d->state->magic != STATE_MAGIC || d->state->mem_len != MEM_LEN)
 		return v_error(0, "the first page is not what it was");
+	/* After the first update all frames are still there to be counted */
+	if (d->state->updates > 1) {
+		memcpy(&d->rx, (char *)d->mem + OFF_COUNT, sizeof(d->rx));
+		d->nic.rx_clean = d->state->rx_clean;
+	}
 	wrong = pattern_check((uint8_t *)d->mem + OFF_PATTERN, PATTERN_LEN,
 			      d->state->seed);
 	if (wrong)
 		return v_error(0, "the pattern is damaged");
 	return 0;
+}
+
+int dma_map_registers(void *p)
+{
+	struct dma *d = p;
+
+	d->nic.bar = vfio_map_bar0(d->vfio, &d->nic.bar_len);
+	return d->nic.bar ? 0 : v_error(0, "no BAR 0");
+}
+
+/* Hands all read descriptors back, and sees frames arrive in the new ones. */
+int dma_replenish(void *p)
+{
+	struct dma *d = p;
+	int rc;
+
+	frames_scan(&d->rx, &d->nic);
+	e1000e_replenish(&d->nic, d->rx.next);
+	rc = dma_wait_frames(d, opt_u64("cont", 200));
+	e1000e_replenish(&d->nic, d->rx.next);
+	return rc;
 }
 
 int dma_frames_are_whole(void *p)

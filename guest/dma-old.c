@@ -5,6 +5,7 @@
  * half is about.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "dma.h"
 #include "guest.h"
@@ -65,6 +66,9 @@ int dma_write_down(void *p)
 	frames_scan(&d->rx, &d->nic);
 	d->state->frames = d->rx.count;
 	d->state->last_seq = d->rx.last_seq;
+	d->state->rx_clean = d->nic.rx_clean;
+	d->state->updates++;
+	memcpy((char *)d->mem + OFF_COUNT, &d->rx, sizeof(d->rx));
 	v_info("frames_before", "%llu", (unsigned long long)d->rx.count);
 	v_info("tx_sent", "%llu", (unsigned long long)d->state->tx_seq);
 	return d->rx.holes || d->rx.corrupt || d->rx.dups ? -EIO : 0;

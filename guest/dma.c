@@ -215,7 +215,7 @@ int dma_ring_is_consistent(void *ctx)
 
 int dma_load_next(void *ctx)
 {
-	int rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
+	int rc = kexec_load_next();
 
 	(void)ctx;
 	return rc ? v_error(rc, "kexec_file_load") : 0;

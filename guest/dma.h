@@ -20,6 +20,7 @@
 #define OFF_TX_BUF	(1 * MIB + 64 * KIB)
 #define TX_BUF_LEN	(64 * KIB)
 #define OFF_RX_RING	(2 * MIB)
+#define OFF_COUNT	(3 * MIB + 512 * KIB)	/* struct frames */
 #define OFF_RX_BUF	(4 * MIB)
 #define MEM_LEN		(20 * MIB)
 
@@ -43,6 +44,9 @@ struct dma_state {
 	uint64_t tx_seq;
 	uint64_t frames, last_seq;	/* seen before the kexec */
 	int64_t table_pages;
+	uint32_t updates;		/* kernels that handed this on */
+	uint32_t rx_clean;
+	int64_t pages[2];		/* see test-chain.c */
 	char bdf[PCI_BDF_LEN];
 };
 
@@ -95,6 +99,8 @@ int dma_get_session(void *ctx);
 int dma_get_file(struct dma *d, char what);
 int dma_get_files(void *ctx);
 int dma_memory_is_intact(void *ctx);
+int dma_map_registers(void *ctx);
+int dma_replenish(void *ctx);
 int dma_frames_are_whole(void *ctx);
 int dma_frames_crossed(void *ctx);
 int dma_finish(void *ctx);

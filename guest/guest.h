@@ -76,6 +76,7 @@ int v_run(const struct step *steps, size_t n, void *ctx);
 
 /* sys.c: files, time, the machine */
 int write_file(const char *path, const char *text);
+int copy_file(const char *from, const char *to);
 int read_file(const char *path, char *buf, size_t len);
 int make_dir(const char *path);
 int sys_ioctl(int fd, unsigned long req, void *arg);
@@ -97,6 +98,7 @@ void power_off(void) __attribute__((noreturn));
 #define OTHER_KERNEL	"/boot/other/bzImage"
 
 int kexec_load_file(const char *kernel, const char *initrd);
+int kexec_load_next(void);
 int kexec_load_crash(const char *kernel, const char *initrd);
 int kexec_load_old(unsigned long flags);
 int kexec_unload(void);
@@ -112,6 +114,7 @@ struct test {
 
 int test_abandon(unsigned int stage);
 int test_again(unsigned int stage);
+int test_chain(unsigned int stage);
 int test_back_down(unsigned int stage);
 int test_back_out(unsigned int stage);
 int test_back_sleep(unsigned int stage);

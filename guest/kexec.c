@@ -46,6 +46,27 @@ int kexec_load_file(const char *kernel, const char *initrd)
 	return rc ? rc : load(kernel, initrd, cmdline, 0);
 }
 
+/*
+ * The next kernel with its archive; or, where two kernels take turns, the other
+ * one with this archive, see initramfs.py.
+ */
+int kexec_load_next(void)
+{
+	char kernel[32];
+	int rc;
+
+	if (!access(NEXT_KERNEL, R_OK))
+		return kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
+	rc = copy_file("/sys/firmware/initrd", "/tmp/initrd");
+	if (rc)
+		return rc;
+	snprintf(kernel, sizeof(kernel), "/boot/%u/bzImage",
+		 cmdline_stage() % 2);
+	rc = kexec_load_file(kernel, "/tmp/initrd");
+	unlink("/tmp/initrd");
+	return rc;
+}
+
 /* The kernel that a panic jumps into. */
 int kexec_load_crash(const char *kernel, const char *initrd)
 {

@@ -26,6 +26,29 @@ int write_file(const char *path, const char *text)
 	return rc;
 }
 
+int copy_file(const char *from, const char *to)
+{
+	static char buf[64 * KIB];
+	int in = open(from, O_RDONLY | O_CLOEXEC), out, rc = 0;
+	ssize_t n;
+
+	if (in < 0)
+		return -errno;
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (out < 0)
+		rc = -errno;
+	while (!rc && (n = read(in, buf, sizeof(buf)))) {
+		if (n < 0)
+			rc = -errno;
+		else if (write(out, buf, n) != n)
+			rc = -ENOSPC;
+	}
+	close(in);
+	if (out >= 0)
+		close(out);
+	return rc;
+}
+
 /* Reads the whole file; the last byte of @buf is always a NUL. */
 int read_file(const char *path, char *buf, size_t len)
 {

@@ -96,27 +96,6 @@ static int bind_elsewhere(void *p)
 	return rc == -EPERM ? 0 : v_error(rc, "wanted EPERM");
 }
 
-static int map_registers(void *p)
-{
-	struct dma *d = p;
-
-	d->nic.bar = vfio_map_bar0(d->vfio, &d->nic.bar_len);
-	return d->nic.bar ? 0 : v_error(0, "no BAR 0");
-}
-
-/* Hands all read descriptors back, and sees frames arrive in the new ones. */
-static int replenish(void *p)
-{
-	struct dma *d = p;
-	int rc;
-
-	frames_scan(&d->rx, &d->nic);
-	e1000e_replenish(&d->nic, d->rx.next);
-	rc = dma_wait_frames(d, opt_u64("cont", 200));
-	e1000e_replenish(&d->nic, d->rx.next);
-	return rc;
-}
-
 static int final_count(void *p)
 {
 	struct dma *d = p;
@@ -287,7 +266,7 @@ static const struct step new_kernel[] = {
 	CHECK_WHEN("the machine does not sleep yet", no_sleep_yet, dma_keeps),
 	CHECK_WHEN("binding to another iommufd is refused", bind_elsewhere,
 		   dma_keeps),
-	STEP_WHEN("the registers are mapped", map_registers, dma_keeps),
+	STEP_WHEN("the registers are mapped", dma_map_registers, dma_keeps),
 	CHECK_WHEN("nothing changed between freeze and jump", hammered,
 		   was_hammered),
 	CHECK_WHEN("the new kernel loads a crash kernel, too", dma_load_crash,
@@ -297,7 +276,7 @@ static const struct step new_kernel[] = {
 		   dma_keeps),
 	CHECK_WHEN("filled descriptors are as many as the card says",
 		   dma_ring_is_consistent, dma_keeps),
-	CHECK_WHEN("more frames arrive in new descriptors", replenish,
+	CHECK_WHEN("more frames arrive in new descriptors", dma_replenish,
 		   dma_keeps),
 	USE_STEPS("before finish"),
 	SYNC("continued"),

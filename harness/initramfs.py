@@ -131,6 +131,18 @@ def base(init, programs=(), busybox=None, extra=()):
     return archive
 
 
+def ring(kernels, **parts):
+    """Return the archive for every boot of a run in which kernels take turns.
+
+    It carries all of them. Its own successor is itself, which retain_initrd leaves in memory.
+    """
+    archive = base(**parts)
+    for number, kernel in enumerate(kernels):
+        archive.folder(f'boot/{number}')
+        archive.file(f'boot/{number}/bzImage', read(kernel))
+    return archive.pack()
+
+
 def chain(kernels, **parts):
     """Return the archive for the first boot; kernels are the images kexec'ed one after another.
 

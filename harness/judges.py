@@ -222,11 +222,19 @@ def resets(run):
 
 def mappings(run):
     """The walker sees the same mappings before the kexec, during, and after it."""
-    before = run.dumps.get('before')
-    if not before or 'after' not in run.dumps:
+    found = []
+    for update in range(1, max(run.syncs['preserved'], 1) + 1):
+        found += _mappings_of(run, '' if update == 1 else str(update))
+    return found
+
+
+def _mappings_of(run, number):
+    """The same for one update."""
+    before = run.dumps.get('before' + number)
+    if not before or 'after' + number not in run.dumps:
         return [Missing('there are no two dumps to compare')]
     found = []
-    for label in ('during', 'after', 'retrieved'):
+    for label in ('during' + number, 'after' + number, 'retrieved' + number):
         dump = run.dumps.get(label)
         if dump is None:
             continue

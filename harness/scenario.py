@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from harness import cfgwrites, console, frames, initramfs, judges, machine, trace
@@ -35,6 +36,7 @@ class Scenario:
     test: str                               # what the guest runs (ferry.test=)
     options: dict = field(default_factory=dict)
     kernels: tuple = ('old', 'new')         # one per boot
+    ring: bool = False                      # the first two of them take turns
     iommu: str = 'legacy'
     topology: str = 'root'
     testdev: bool = False
@@ -105,6 +107,7 @@ def command_line(scenario, nonce):
     if 'debug' in scenario.kernels:
         # KASAN asks the CPU's capabilities for its layout, which are unknown for a moment.
         words += ['kho_scratch=32M,512M,0M', 'kunit.enable=0', 'no5lvl']
+    words += ['retain_initrd'] if scenario.ring else []
     words += [scenario.append] if scenario.append else []
     words += [f'ferry.test={scenario.test}', f'ferry.nonce={nonce}', 'ferry.stage=1']
     words += [f'ferry.opt={key}={value}' for key, value in scenario.options.items()]
@@ -123,6 +126,7 @@ class Run:
         self.verdict = Verdict(self.nonce)
         self.machine = None
         self.source = self.receiver = self.sampler = None
+        self.syncs = Counter()          # how often each was met
         self.marks = {}                 # sync name -> time; NAME2 for the second one
         self.sent = {}                  # sync name -> counters of the frame source
         self.dumps = {}                 # name -> walker dump
@@ -181,9 +185,13 @@ class Run:
         for name in dict.fromkeys(self.scenario.kernels):
             if name not in overrides:
                 extra += initramfs.module_files(os.path.join(BUILD, name))
-        archive = initramfs.chain(images[1:], init=init, extra=extra,
-                                  busybox=initramfs.find_busybox(BUILD)) \
-            if len(images) > 1 else initramfs.base(init, extra=extra).pack()
+        parts = {'init': init, 'extra': extra, 'busybox': initramfs.find_busybox(BUILD)}
+        if self.scenario.ring:
+            archive = initramfs.ring(images[:2], **parts)
+        elif len(images) > 1:
+            archive = initramfs.chain(images[1:], **parts)
+        else:
+            archive = initramfs.base(init, extra=extra).pack()
         initrd = os.path.join(self.folder, 'initramfs.cpio.gz')
         with open(initrd, 'wb') as handle:
             handle.write(archive)
@@ -263,17 +271,23 @@ class Run:
             if sync:
                 self._answer(box, sync)
 
+    def numbered(self, label, sync=None):
+        """Return a label as it is called in the update under way: the first has no number."""
+        count = self.syncs[sync or label]
+        return label if count < 2 else f'{label}{count}'
+
     def _meanwhile(self):
-        if 'kexec' not in self.marks or 'booted' in self.marks:
+        if self.syncs['kexec'] == self.syncs['booted']:
             return
-        if 'during' not in self.dumps:
-            self.dump('during')
+        if self.numbered('during', 'kexec') not in self.dumps:
+            self.dump(self.numbered('during', 'kexec'))
         if self.scenario.meanwhile:
             self.scenario.meanwhile(self)
 
     def _answer(self, box, sync):
         now = time.time()
-        self.marks[sync if sync not in self.marks else sync + '2'] = now
+        self.syncs[sync] += 1
+        self.marks[self.numbered(sync)] = now
         handler = getattr(self, '_at_' + sync.replace('-', '_'), None)
         if handler and self.scenario.rate:
             handler()
@@ -293,7 +307,7 @@ class Run:
 
     def _at_preserved(self):
         self.look_at_path()
-        self.dump('before')
+        self.dump(self.numbered('before', 'preserved'))
 
     def look_at_path(self):
         """Remember the config space of every function on the path, as it is now."""
@@ -304,10 +318,10 @@ class Run:
         self.functions = [cfgwrites.Function(b, role, qtest.config(b)) for b, role in roles]
 
     def _at_booted(self):
-        self.dump('after')
+        self.dump(self.numbered('after', 'booted'))
 
     def _at_retrieved(self):
-        self.dump('retrieved')
+        self.dump(self.numbered('retrieved'))
 
     def _at_continued(self):
         self.sent['continued'] = self.source.stop()

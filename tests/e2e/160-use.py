@@ -4,9 +4,38 @@ from harness.scenario import FRAME_JUDGES, Scenario
 
 SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
 
-SCENARIOS = [
+
+# What is free differs by as much from one boot to the next, whatever is kept
+NOISE = 1024
+
+
+def nothing_grows(run):
+    """The last update leaves as much as the second: page table, its domain id, free memory."""
+    last = run.syncs['booted']
+    first = 2 + last % 2
+    entries = [run.dumps[label]['requesters'][run.bdf]
+               for label in (f'after{first}', f'after{last}')]
+    found = [f'{key}: {entries[0][key]} after update {first}, {entries[1][key]} after {last}'
+             for key in ('did', 'top', 'levels') if entries[0][key] != entries[1][key]]
+    free = [int(stage.info['free_pages']) for stage in run.verdict.stages[1:-1]]
+    run.figures['free_pages_lost'] = lost = free[0] - free[-2 + len(free) % 2]
+    return found + ([f'{lost} pages are free no more'] if lost > NOISE else [])
+
+
+def chain(updates, rate, **more):
+    """Return a scenario: update after update."""
+    kernels = ('old', 'new') * updates
+    return Scenario(name=f'chain-{updates}', test='chain', kernels=kernels[:updates + 1],
+                    ring=True, rate=rate, judges=FRAME_JUDGES, check=nothing_grows,
+                    timeout=60 * updates, options={'kernels': updates + 1},
+                    summary=f'{updates} updates, one after the other, under traffic', **more)
+
+
+USE = [
     Scenario(name=f'use-{name}', test='dma', iommu=iommu, rate=2000, judges=FRAME_JUDGES,
              options={'use': 1}, extra=SECOND, append='vfio_pci.disable_idle_d3=1',
              summary=f'ordinary use of a retrieved iommufd while DMA goes on: VT-d {iommu}')
     for name, iommu in (('legacy', 'legacy'), ('ss', 'scalable-ss'), ('fs', 'scalable-fs'))
 ]
+
+SCENARIOS = [*USE, chain(5, 2000), chain(50, 200, long=True)]

@@ -45,6 +45,19 @@ class Archives(unittest.TestCase):
             self.assertNotIn('boot/next/bzImage', last)
             self.assertEqual(last['init'], b'init')
 
+    def test_ring(self):
+        """Both kernels are in the only archive, and nothing that is for the next one alone."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for name in ('init', 'first', 'second'):
+                paths.append(os.path.join(folder, name))
+                with open(paths[-1], 'w', encoding='ascii') as out:
+                    out.write(name)
+            found = names(initramfs.ring(paths[1:], init=paths[0]))
+            self.assertEqual(found['boot/0/bzImage'], b'first')
+            self.assertEqual(found['boot/1/bzImage'], b'second')
+            self.assertNotIn('boot/next/bzImage', found)
+
     def test_modules(self):
         """What modprobe has to know is there: what a module needs, how else it is called."""
         with tempfile.TemporaryDirectory() as folder:

@@ -57,6 +57,16 @@ class Judges(unittest.TestCase):
         """Return the objections of a judge."""
         return judges.JUDGES[judge](self.run_)
 
+    def test_second_update(self):
+        """Each update's mappings are compared with what they were before that one."""
+        self.run_.syncs.update(['preserved', 'preserved'])
+        self.assertEqual(len(self.objects('mappings')), 1)
+        for label in ('before', 'after'):
+            self.run_.dumps[label + '2'] = copy.deepcopy(self.run_.dumps[label])
+        self.assertEqual(self.objects('mappings'), [])
+        self.run_.dumps['after2']['requesters'][NIC]['leaves'][0][1] = 0x6000
+        self.assertEqual(len(self.objects('mappings')), 1)
+
     def test_good_run(self):
         """Nobody objects to a good run; the figures are right."""
         for judge in ('frames', 'sent-back', 'translation', 'faults', 'resets', 'mappings'):
