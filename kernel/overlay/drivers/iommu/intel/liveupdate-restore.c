@@ -5,7 +5,7 @@
  *
  * What it keeps
  *
- * A struct intel_liveupdate_unit for each unit whose tables it took over, until
+ * A struct intel_incoming_unit for each unit whose tables it took over, until
  * the records of the unit are finished: with the domain ids that hardware uses
  * and that no domain has yet. The tables themselves are the driver's own from
  * then on, as if it had made them: the root and context tables the unit's, a PASID
@@ -52,11 +52,13 @@
 #include <linux/dmar.h>
 #include <linux/generic_pt/iommu.h>
 #include <linux/kexec_handover.h>
+#include <linux/list.h>
 #include <linux/liveupdate_break.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/pci_liveupdate.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include "iommu.h"
 #include "../iommu-pages.h"
@@ -64,6 +66,20 @@
 #include "liveupdate.h"
 #include "liveupdate-tables.h"
 #include "pasid.h"
+
+/**
+ * struct intel_incoming_unit - A unit whose tables were taken over
+ * @list: in intel_liveupdate_units
+ * @iommu: the unit
+ * @ser: its record
+ * @dids: domain ids that are reserved but have no domain yet
+ */
+struct intel_incoming_unit {
+	struct list_head list;
+	struct intel_iommu *iommu;
+	struct iommu_unit_ser *ser;
+	struct xarray dids;
+};
 
 static DEFINE_MUTEX(intel_liveupdate_lock);
 static LIST_HEAD(intel_liveupdate_units);
@@ -252,7 +268,7 @@ static int intel_adopt_device_tables(struct intel_iommu *iommu,
 	return 0;
 }
 
-static int intel_reserve_did(struct intel_liveupdate_unit *lu, u16 did)
+static int intel_reserve_did(struct intel_incoming_unit *lu, u16 did)
 {
 	int ret;
 
@@ -271,7 +287,7 @@ static int intel_reserve_did(struct intel_liveupdate_unit *lu, u16 did)
 	return ret;
 }
 
-static int intel_reserve_dids(struct intel_liveupdate_unit *lu,
+static int intel_reserve_dids(struct intel_incoming_unit *lu,
 			      const struct iommu_device_ser *ser)
 {
 	const u32 last = IOMMU_PASID_SER_LAST;
@@ -308,7 +324,7 @@ static void intel_stop_requester(struct intel_iommu *iommu, u16 rid)
 }
 
 /* Afterwards the present entries are exactly those with a good record. */
-static void intel_scrub(struct intel_liveupdate_unit *lu)
+static void intel_scrub(struct intel_incoming_unit *lu)
 {
 	struct intel_iommu *iommu = lu->iommu;
 	const struct iommu_device_ser *ser;
@@ -369,7 +385,7 @@ static void intel_stop_devices(struct intel_iommu *iommu)
  */
 bool intel_liveupdate_adopt(struct intel_iommu *iommu)
 {
-	struct intel_liveupdate_unit *lu;
+	struct intel_incoming_unit *lu;
 	struct iommu_unit_ser *ser;
 
 	ser = iommu_liveupdate_incoming_unit(&intel_liveupdate_ops,
@@ -408,10 +424,9 @@ quarantine:
 	return false;
 }
 
-static struct intel_liveupdate_unit *
-intel_adopted_unit(struct intel_iommu *iommu)
+static struct intel_incoming_unit *intel_adopted_unit(struct intel_iommu *iommu)
 {
-	struct intel_liveupdate_unit *lu;
+	struct intel_incoming_unit *lu;
 
 	guard(mutex)(&intel_liveupdate_lock);
 	list_for_each_entry(lu, &intel_liveupdate_units, list)
@@ -627,7 +642,7 @@ static bool entry_names_domain(const struct iommu_device_vtd_ser *vtd,
 
 /* domain_attach_iommu() with a domain id that is reserved already */
 static int intel_attach_did(struct dmar_domain *domain,
-			    struct intel_liveupdate_unit *lu, u16 did)
+			    struct intel_incoming_unit *lu, u16 did)
 {
 	struct intel_iommu *iommu = lu->iommu;
 	struct iommu_domain_info *info, *curr;
@@ -677,7 +692,7 @@ int intel_liveupdate_attach_restored(struct device *dev,
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
-	struct intel_liveupdate_unit *lu = intel_adopted_unit(info->iommu);
+	struct intel_incoming_unit *lu = intel_adopted_unit(info->iommu);
 	unsigned long flags;
 	int ret;
 
@@ -722,7 +737,7 @@ int intel_liveupdate_attach_restored_pasid(struct device *dev,
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 	struct dmar_domain *domain = to_dmar_domain(iommu_domain);
-	struct intel_liveupdate_unit *lu = intel_adopted_unit(info->iommu);
+	struct intel_incoming_unit *lu = intel_adopted_unit(info->iommu);
 	struct dev_pasid_info *dev_pasid;
 	unsigned long flags;
 	int ret;
@@ -774,10 +789,10 @@ void intel_liveupdate_finish_device(struct device *dev,
 		intel_liveupdate_enable_pri(dev_iommu_priv_get(dev));
 }
 
-static struct intel_liveupdate_unit *
+static struct intel_incoming_unit *
 intel_unit_of_record(const struct iommu_unit_ser *ser)
 {
-	struct intel_liveupdate_unit *lu;
+	struct intel_incoming_unit *lu;
 
 	guard(mutex)(&intel_liveupdate_lock);
 	list_for_each_entry(lu, &intel_liveupdate_units, list)
@@ -824,7 +839,7 @@ void intel_liveupdate_block_record(const struct iommu_unit_ser *unit,
 				   const struct iommu_device_ser *ser,
 				   struct device *dev)
 {
-	struct intel_liveupdate_unit *lu = intel_unit_of_record(unit);
+	struct intel_incoming_unit *lu = intel_unit_of_record(unit);
 	struct intel_iommu *iommu;
 	u64 *entry;
 
@@ -870,7 +885,7 @@ static void intel_free_shield(u64 pa, unsigned int order, bool in_use)
  */
 void intel_liveupdate_finish_unit(const struct iommu_unit_ser *ser)
 {
-	struct intel_liveupdate_unit *lu = intel_unit_of_record(ser);
+	struct intel_incoming_unit *lu = intel_unit_of_record(ser);
 	bool ir_in_use = true;
 	unsigned long did;
 	void *entry;

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Live update of VT-d: a unit with kept devices, and how both liveupdate.c and
- * liveupdate-restore.c find the entries of a device in the tables of hardware and
- * compare them with its record. Nothing here writes, and nothing takes a lock: see
- * the essays of the two.
+ * Live update of VT-d: how both liveupdate.c and liveupdate-restore.c find the
+ * entries of a device in the tables of hardware and compare them with its record.
+ * Nothing here writes, and nothing takes a lock: see the essays of the two.
  */
 #ifndef __INTEL_IOMMU_LIVEUPDATE_TABLES_H
 #define __INTEL_IOMMU_LIVEUPDATE_TABLES_H
 
 #include <linux/kho/abi/iommu.h>
-#include <linux/list.h>
 #include <linux/pci.h>
 #include <linux/string.h>
-#include <linux/xarray.h>
 
 #include "iommu.h"
 #include "pasid.h"
@@ -20,32 +17,6 @@
 #define CTX_HALVES 512
 #define SM_CTX_WORDS 4
 #define LEGACY_CTX_WORDS 2
-
-/**
- * struct intel_liveupdate_unit - A unit with kept devices
- * @iommu: the unit
- * @ser: its record
- * @kept: old kernel: bit for each bus/devfn of a kept device
- * @ctx_refs: old kernel: kept devices in each half of the root table
- * @status: old kernel: where the last invalidation reports completion
- * @tables: old kernel: how many kept entries are in a preserved PASID table, by
- *	its page frame number
- * @dev_tlbs: old kernel: &struct device_domain_info of each kept device with ATS
- *	and each of its PASIDs, by dev_tlb_key()
- * @dids: new kernel: domain ids that are reserved but have no domain yet
- * @list: new kernel: in intel_liveupdate_units
- */
-struct intel_liveupdate_unit {
-	struct intel_iommu *iommu;
-	struct iommu_unit_ser *ser;
-	unsigned long *kept;
-	u16 ctx_refs[CTX_HALVES];
-	u32 *status;
-	struct xarray tables;
-	struct xarray dev_tlbs;
-	struct xarray dids;
-	struct list_head list;
-};
 
 static inline unsigned int ctx_half(struct intel_iommu *iommu, u8 bus, u8 devfn)
 {

@@ -45,9 +45,9 @@
  *
  * Locks
  *
- * struct intel_liveupdate_unit of the old kernel and its fields are
- * protected by the inner lock of the IOMMU core, which is held around every
- * operation; the shutdown runs when nobody else does.
+ * struct intel_liveupdate_unit and its fields are protected by the inner lock of
+ * the IOMMU core, which is held around every operation; the shutdown runs when
+ * nobody else does.
  *
  * References are to the VT-d specification, revision 4.1.
  */
@@ -63,6 +63,7 @@
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include "iommu.h"
 #include "../iommu-pages.h"
@@ -78,6 +79,26 @@
 
 /* Device TLBs that are invalidated together; the queue has room for more */
 #define DEV_TLB_BATCH 32
+
+/**
+ * struct intel_liveupdate_unit - A unit with kept devices
+ * @ser: its record
+ * @kept: bit for each bus/devfn of a kept device
+ * @ctx_refs: kept devices in each half of the root table
+ * @status: where the last invalidation reports completion
+ * @tables: how many kept entries are in a preserved PASID table, by its page
+ *	frame number
+ * @dev_tlbs: &struct device_domain_info of each kept device with ATS and each of
+ *	its PASIDs, by dev_tlb_key()
+ */
+struct intel_liveupdate_unit {
+	struct iommu_unit_ser *ser;
+	unsigned long *kept;
+	u16 ctx_refs[CTX_HALVES];
+	u32 *status;
+	struct xarray tables;
+	struct xarray dev_tlbs;
+};
 
 static unsigned long dev_tlb_key(const struct device_domain_info *info,
 				 u32 pasid)
@@ -170,7 +191,6 @@ static int intel_preserve_unit(struct iommu_device *iommu_dev,
 	lu = kzalloc_obj(*lu);
 	if (!lu)
 		return -ENOMEM;
-	lu->iommu = iommu;
 	lu->ser = ser;
 	xa_init(&lu->tables);
 	xa_init(&lu->dev_tlbs);
