@@ -35,8 +35,8 @@
  * remapping table is emptied and the invalidation queue is switched off.
  * Translation stays on. It takes no lock, because the CPU that holds it may be
  * one of those that were parked: it owns the queue by switching it off and on
- * again, and every wait has a bound. When a bound is passed the unit is not
- * marked as handed over, and the next kernel quarantines it.
+ * again, and every wait has a bound. When the unit passes one, it is not marked as
+ * handed over, and the next kernel quarantines it.
  *
  * What cannot fail
  *
