@@ -122,6 +122,13 @@ static struct pci_lu_record *pci_lu_find_at(u32 domain, u16 bdf)
 	return NULL;
 }
 
+/* The function itself, with a reference, or NULL */
+static struct pci_dev *pci_lu_get_at(u32 domain, u16 bdf)
+{
+	return pci_get_domain_bus_and_slot(domain, PCI_BUS_NUM(bdf),
+					   bdf & 0xff);
+}
+
 static struct pci_lu_record *pci_lu_find_incoming(const struct pci_dev *dev)
 {
 	return pci_lu_find_at(pci_domain_nr(dev->bus), pci_lu_bdf(dev));
@@ -682,7 +689,7 @@ struct pci_dev *pci_liveupdate_get_incoming(u32 domain, u16 bdf,
 	struct pci_dev *dev;
 	int ret = -ENODEV;
 
-	dev = pci_get_domain_bus_and_slot(domain, PCI_BUS_NUM(bdf), bdf & 0xff);
+	dev = pci_lu_get_at(domain, bdf);
 	if (!dev)
 		return ERR_PTR(-ENODEV);
 
@@ -849,9 +856,7 @@ static struct pci_dev *pci_lu_get_left(void)
 	list_for_each_entry(rec, &pci_lu_records, list) {
 		if (!(rec->ser.flags & PCI_DEV_SER_ENDPOINT))
 			continue;
-		dev = pci_get_domain_bus_and_slot(rec->ser.domain,
-						  PCI_BUS_NUM(rec->ser.bdf),
-						  rec->ser.bdf & 0xff);
+		dev = pci_lu_get_at(rec->ser.domain, rec->ser.bdf);
 		if (dev && pci_liveupdate_incoming(dev))
 			return dev;
 		pci_dev_put(dev);
@@ -883,9 +888,7 @@ void pci_lu_flb_finish(struct liveupdate_flb_op_args *args)
 	guard(mutex)(&pci_lu_mutex);
 	/* Bridges of endpoints that were lost */
 	list_for_each_entry_safe(rec, next, &pci_lu_records, list) {
-		dev = pci_get_domain_bus_and_slot(rec->ser.domain,
-						  PCI_BUS_NUM(rec->ser.bdf),
-						  rec->ser.bdf & 0xff);
+		dev = pci_lu_get_at(rec->ser.domain, rec->ser.bdf);
 		rec->ser.refcount = 1;
 		if (dev && pci_liveupdate_incoming(dev))
 			pci_lu_drop_one(dev);

@@ -333,7 +333,7 @@ static void intel_scrub(struct intel_incoming_unit *lu)
 	u64 *ctx;
 
 	for (rid = 0; rid < BIT(16); rid++) {
-		ctx = ctx_entry(iommu, PCI_BUS_NUM(rid), rid & 0xff);
+		ctx = rid_entry(iommu, rid);
 		if (!ctx) {
 			rid |= sm_supported(iommu) ? 0x7f : 0xff;
 			continue;
@@ -849,7 +849,7 @@ void intel_liveupdate_block_record(const struct iommu_unit_ser *unit,
 	iommu = lu->iommu;
 
 	spin_lock(&iommu->lock);
-	entry = ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
+	entry = rid_entry(iommu, ser->rid);
 	if (entry && (entry[0] & 1) && sm_supported(iommu)) {
 		clear_pasid_entries(iommu, entry);
 	} else if (entry) {

@@ -49,6 +49,11 @@ static inline u64 *ctx_entry(struct intel_iommu *iommu, u8 bus, u8 devfn)
 	return table + devfn * ctx_words(iommu);
 }
 
+static inline u64 *rid_entry(struct intel_iommu *iommu, u16 rid)
+{
+	return ctx_entry(iommu, PCI_BUS_NUM(rid), rid & 0xff);
+}
+
 /* Scalable mode: the entry of any PASID, NULL when there is no table for it */
 static inline u64 *ctx_pasid(const u64 *ctx, u32 pasid)
 {
@@ -79,8 +84,7 @@ static inline bool pasid_differs(const u64 *ctx, u32 pasid, const void *want)
 static inline bool entry_differs(struct intel_iommu *iommu,
 				 const struct iommu_device_ser *ser)
 {
-	const u64 *ctx =
-		ctx_entry(iommu, PCI_BUS_NUM(ser->rid), ser->rid & 0xff);
+	const u64 *ctx = rid_entry(iommu, ser->rid);
 
 	if (!ctx || memcmp(ctx, ser->vtd.ctx, ctx_words(iommu) * sizeof(*ctx)))
 		return true;

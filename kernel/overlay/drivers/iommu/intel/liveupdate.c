@@ -787,7 +787,7 @@ static void dev_tlb_desc(const struct device_domain_info *info,
 static void block_silent_device(struct intel_iommu *iommu, unsigned long key)
 {
 	u16 rid = key >> 20;
-	u64 *ctx = ctx_entry(iommu, PCI_BUS_NUM(rid), rid & 0xff);
+	u64 *ctx = rid_entry(iommu, rid);
 
 	pr_emerg("%s: %02x:%02x.%x answers no invalidation, blocked\n",
 		 iommu->name, PCI_BUS_NUM(rid), PCI_SLOT(rid & 0xff),
@@ -899,8 +899,7 @@ static void prune_pasid_dirs(struct intel_iommu *iommu)
 	if (!sm_supported(iommu))
 		return;
 	for_each_set_bit(rid, iommu->liveupdate->kept, BIT(16))
-		prune_pasid_dir(iommu,
-				ctx_entry(iommu, PCI_BUS_NUM(rid), rid & 0xff));
+		prune_pasid_dir(iommu, rid_entry(iommu, rid));
 }
 
 static void prune_tables(struct intel_iommu *iommu)
