@@ -510,18 +510,7 @@ static int sysfs_again(void *p)
 int test_frozen(unsigned int stage)
 {
 	static const struct step steps[] = {
-		STEP("the card is bound to vfio-pci", dma_bind_driver),
-		STEP("memory is made", dma_make_memory),
-		STEP("the card is attached to its page table", dma_attach),
-		STEP("a second address space is made", frozen_spare),
-		STEP("the receive ring is up", dma_ring_up),
-		SYNC("ready"),
-		STEP("frames arrive", dma_frames_arrive),
-		STEP("the next kernel is loaded", dma_load_next),
-		STEP("the page table is marked", dma_mark),
-		STEP("the memfd is preserved", dma_preserve_memfd),
-		STEP("the iommufd is preserved", dma_preserve_iommufd),
-		STEP("the VFIO device is preserved", dma_preserve_vfio),
+		FROZEN_STEPS_PRESERVED,
 		SYNC("preserved"),
 		CHECK("mappings do not change", frozen_mappings),
 		CHECK("objects and marks do not change", frozen_objects),
