@@ -24,7 +24,9 @@ static int refused_before_finish(void *p)
 
 	if (session < 0)
 		return v_error(session, "create a session");
+	kmsg_skip();
 	bad = want(luo_preserve(session, d->memfd, 1), -EBUSY, "the memfd");
+	bad |= kmsg_refusal("luo", "came with an unfinished one");
 	bad |= want(luo_preserve(session, d->iommufd, 2), -EBUSY,
 		    "the iommufd");
 	bad |= want(luo_preserve(session, d->vfio, 3), -EBUSY, "the device");

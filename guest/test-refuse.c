@@ -165,7 +165,7 @@ static int memfd_elsewhere(void *p)
 	bad |= refused(kit_preserve_iommufd(&kit), -ENOENT, "iommufd",
 		       "is mapped and not in session kit");
 	bad |= refused(kit_preserve_memfd(&kit), -EBUSY, "luo",
-		       "session kit, token 0x500000000: the file is preserved");
+		       "session kit, token 0x500000000: it is in a session");
 	close(other);
 	bad |= want(kit_preserve_memfd(&kit), 0, "the memfd");
 	return end(bad | right_now(&kit, true));
@@ -290,12 +290,12 @@ static int twice(void *p)
 	bad |= want(kit_preserve_vfio(&kit), 0, "the device");
 	kmsg_skip();
 	bad |= refused(luo_preserve(kit.session, kit.iommufd, 77), -EBUSY,
-		       "luo", "token 0x4d: the file is preserved already");
+		       "luo", "token 0x4d: it is in a session");
 	bad |= refused(luo_preserve(kit.session, kit.vfio, 78), -EBUSY,
-		       "luo", "token 0x4e: the file is preserved already");
+		       "luo", "token 0x4e: it is in a session");
 	other = luo_create(kit.luo, "other");
 	bad |= refused(luo_preserve(other, kit.vfio, 78), -EBUSY,
-		       "luo", "session other, token 0x4e: the file is");
+		       "luo", "session other, token 0x4e: it is in a session");
 	close(other);
 	kit_end_session(&kit);
 	return end(bad | kit_mutable(&kit));

@@ -72,17 +72,19 @@ EXPORT_SYMBOL_GPL(liveupdate_session_name);
  * luo_refuse_file - Say why no handler was asked to preserve a file
  * @file_set: of the session
  * @token: that the file was to have
- * @err: -ENOENT without a handler, -EBUSY when a session has the file already
+ * @err: -ENOENT without a handler, -EBUSY when a session has the file already, or
+ * brought it to this kernel and is not finished
  *
  * Return: @err
  */
 int luo_refuse_file(struct luo_file_set *file_set, u64 token, int err)
 {
+	const char *why = "no file of this kind can be kept";
+
+	if (err == -EBUSY)
+		why = "it is in a session, or came with an unfinished one";
 	return liveupdate_refuse("luo", err, "session %s, token %#llx: %s",
-				 luo_session_of(file_set)->name, token,
-				 err == -EBUSY ?
-					 "the file is preserved already" :
-					 "no file of this kind can be kept");
+				 luo_session_of(file_set)->name, token, why);
 }
 
 /**
