@@ -65,7 +65,7 @@ int dma_still_mastering(void *p)
 
 /*
  * A call, with each of its allocations failing in turn if that is the test, or
- * with faults=2 that and all that follow it.
+ * with faults=2 all of them once it has had more and more memory.
  */
 int dma_sweep(struct failnth *f, int (*try)(void *ctx),
 	      int (*undo)(void *ctx), void *ctx)

@@ -24,11 +24,11 @@ int use_destroy(void *ctx);
 		   use_copy, use_wanted),				\
 	CHECK_WHEN("a kept mapping is unmapped and made again " when,	\
 		   use_remap, use_wanted),				\
-	CHECK_WHEN("ranges are told, and restricted " when, use_ranges,	\
+	CHECK_WHEN("ranges are told and set " when, use_ranges,	\
 		   use_wanted),						\
 	CHECK_WHEN("more page tables of the kept address space " when,	\
 		   use_second_table, use_wanted),			\
-	CHECK_WHEN("another device uses the kept page table " when,	\
+	CHECK_WHEN("another device is attached to the kept page table " when,	\
 		   use_other_device, use_wanted)
 
 #endif /* GUEST_USE_H */

@@ -306,7 +306,9 @@ class Run:
         self.source.start()
 
     def _at_preserved(self):
-        self.look_at_path()
+        # What later updates find is compared with what the first one found
+        if not self.functions:
+            self.look_at_path()
         self.dump(self.numbered('before', 'preserved'))
 
     def look_at_path(self):
