@@ -65,7 +65,6 @@ int dma_write_down(void *p)
 
 	frames_scan(&d->rx, &d->nic);
 	d->state->frames = d->rx.count;
-	d->state->last_seq = d->rx.last_seq;
 	d->state->rx_clean = d->nic.rx_clean;
 	d->state->updates++;
 	memcpy((char *)d->mem + OFF_COUNT, &d->rx, sizeof(d->rx));

@@ -138,6 +138,27 @@ int dma_attach(void *ctx)
 	return 0;
 }
 
+/* Another device, bound to the same iommufd: its file, to be closed by the caller. */
+int dma_open_second(struct dma *d)
+{
+	const char *bdf = opt_str("second", "0000:00:06.0");
+	uint32_t dev;
+	int fd, rc;
+
+	rc = pci_bind_vfio(bdf);
+	if (rc)
+		return v_error(rc, "there is no second device");
+	fd = vfio_open(bdf);
+	if (fd < 0)
+		return v_error(fd, "open the second device");
+	rc = vfio_bind(fd, d->iommufd, &dev);
+	if (rc) {
+		close(fd);
+		return v_error(rc, "bind the second device");
+	}
+	return fd;
+}
+
 int dma_ring_up(void *ctx)
 {
 	struct dma *d = ctx;

@@ -42,7 +42,7 @@ struct dma_state {
 	struct iommu_liveupdate_object objects[MAX_OBJECTS];
 	uint64_t caps;
 	uint64_t tx_seq;
-	uint64_t frames, last_seq;	/* seen before the kexec */
+	uint64_t frames;		/* seen before the kexec */
 	int64_t table_pages;
 	uint32_t updates;		/* kernels that handed this on */
 	uint32_t rx_clean;
@@ -67,6 +67,7 @@ void dma_init(struct dma *d);
 int dma_bind_driver(void *ctx);
 int dma_make_memory(void *ctx);
 int dma_attach(void *ctx);
+int dma_open_second(struct dma *d);
 int dma_ring_up(void *ctx);
 int dma_frames_arrive(void *ctx);
 int dma_ring_is_consistent(void *ctx);

@@ -18,10 +18,10 @@
 static const struct test tests[] = {
 	{ "abandon", test_abandon },
 	{ "again", test_again },
-	{ "chain", test_chain },
 	{ "back-down", test_back_down },
 	{ "back-out", test_back_out },
 	{ "back-sleep", test_back_sleep },
+	{ "chain", test_chain },
 	{ "crash", test_crash },
 	{ "dma", test_dma },
 	{ "faults", test_faults },

@@ -46,7 +46,6 @@ static int pages_are_as_before(void *p)
 
 	v_info("iommu_pages", "%ld", now);
 	v_info("free_pages", "%ld", vmstat("nr_free_pages"));
-	v_info("slab_pages", "%ld", vmstat("nr_slab_unreclaimable"));
 	if (!*before)
 		*before = now;
 	return want(now, *before, "nr_iommu_pages");

@@ -39,17 +39,8 @@ static int do_map(struct dma *d)
 
 static int do_copy(struct dma *d)
 {
-	struct iommu_ioas_copy arg = {
-		.size = sizeof(arg),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
-		.dst_ioas_id = d->state->ioas_id,
-		.src_ioas_id = d->state->ioas_id,
-		.length = 0x1000,
-		.dst_iova = SPARE_IOVA,
-		.src_iova = d->state->iova,
-	};
-
-	return sys_ioctl(d->iommufd, IOMMU_IOAS_COPY, &arg);
+	return iommufd_copy(d->iommufd, d->state->ioas_id, d->state->iova,
+			    0x1000, SPARE_IOVA);
 }
 
 static int do_unmap(struct dma *d)
@@ -78,11 +69,7 @@ static int do_hwpt(struct dma *d)
 
 static int do_allow(struct dma *d)
 {
-	struct iommu_ioas_allow_iovas arg = {
-		.size = sizeof(arg), .ioas_id = d->state->ioas_id,
-	};
-
-	return sys_ioctl(d->iommufd, IOMMU_IOAS_ALLOW_IOVAS, &arg);
+	return iommufd_allow(d->iommufd, d->state->ioas_id, NULL, 0);
 }
 
 static int do_small_pages(struct dma *d)
@@ -387,15 +374,11 @@ static int other_objects(void *p)
 /* Another device of the same iommufd cannot join what is preserved. */
 static int second_device(void *p)
 {
-	const char *bdf = opt_str("second", "0000:00:06.0");
 	struct dma *d = p;
-	uint32_t dev;
-	int fd, bad = 0;
+	int fd = dma_open_second(d), bad = 0;
 
-	if (pci_bind_vfio(bdf))
-		return v_error(0, "there is no second device");
-	fd = vfio_open(bdf);
-	bad |= want(vfio_bind(fd, d->iommufd, &dev), 0, "bind it");
+	if (fd < 0)
+		return fd;
 	bad |= want(vfio_attach(fd, d->state->hwpt_id), -EBUSY,
 		    "attach to what is preserved");
 	bad |= want(vfio_attach(fd, d->state->ioas_id), -EBUSY,

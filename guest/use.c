@@ -43,9 +43,18 @@ static int sends_from(struct dma *d, uint64_t iova)
 	return rc;
 }
 
-static int under_traffic(struct dma *d, int bad)
+/* As it was; nothing is sent meanwhile. */
+static int make_window_again(struct dma *d)
 {
-	return bad ? bad : dma_goes_on(d);
+	uint32_t ioas = d->state->ioas_id;
+	int bad;
+
+	bad = want(iommufd_unmap(d->iommufd, ioas, window(d), TX_BUF_LEN), 0,
+		   "unmap a kept mapping");
+	bad |= want(iommufd_map_file(d->iommufd, ioas, d->memfd, OFF_TX_BUF,
+				     TX_BUF_LEN, window(d), false), 0,
+		    "map it again");
+	return bad;
 }
 
 int use_copy(void *p)
@@ -61,25 +70,21 @@ int use_copy(void *p)
 		bad |= sends_from(d, copy);
 	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, copy, TX_BUF_LEN), 0,
 		    "unmap the copy");
-	return under_traffic(d, bad);
+	return bad | dma_goes_on(d);
 }
 
 int use_remap(void *p)
 {
 	struct dma *d = p;
-	struct dma_state *s = d->state;
 	int bad = 0;
 
-	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, window(d), 4096),
+	bad |= want(iommufd_unmap(d->iommufd, d->state->ioas_id, window(d),
+				  4096),
 		    -ENOENT, "unmap a part of a kept mapping");
-	bad |= want(iommufd_unmap(d->iommufd, s->ioas_id, window(d),
-				  TX_BUF_LEN), 0, "unmap a kept mapping");
-	bad |= want(iommufd_map_file(d->iommufd, s->ioas_id, d->memfd,
-				     OFF_TX_BUF, TX_BUF_LEN, window(d), false),
-		    0, "map it again");
+	bad |= make_window_again(d);
 	if (!bad)
 		bad |= sends_from(d, window(d));
-	return under_traffic(d, bad);
+	return bad | dma_goes_on(d);
 }
 
 int use_ranges(void *p)
@@ -99,14 +104,10 @@ int use_ranges(void *p)
 	all.last = d->state->iova + COPY_IOVA_OFF + TX_BUF_LEN - 1;
 	bad |= want(iommufd_allow(d->iommufd, ioas, &all, 1), 0,
 		    "allow what is in use");
-	bad |= want(iommufd_unmap(d->iommufd, ioas, window(d), TX_BUF_LEN), 0,
-		    "unmap");
-	bad |= want(iommufd_map_file(d->iommufd, ioas, d->memfd, OFF_TX_BUF,
-				     TX_BUF_LEN, window(d), false), 0,
-		    "map in it");
+	bad |= make_window_again(d);
 	bad |= want(iommufd_allow(d->iommufd, ioas, NULL, 0), 0, "allow all");
 	bad |= want(iommufd_change_process(d->iommufd), 0, "CHANGE_PROCESS");
-	return under_traffic(d, bad);
+	return bad | dma_goes_on(d);
 }
 
 /* Left for use_replace(): it is filled from the kept address space. */
@@ -129,29 +130,23 @@ int use_second_table(void *p)
 		    "destroy the one in use");
 	bad |= want(iommufd_destroy(d->iommufd, s->ioas_id), -EBUSY,
 		    "destroy its address space");
-	return under_traffic(d, bad);
+	return bad | dma_goes_on(d);
 }
 
 int use_other_device(void *p)
 {
-	const char *bdf = opt_str("second", "0000:00:06.0");
 	struct dma *d = p;
-	uint32_t dev;
-	int fd, bad = 0;
+	int fd = dma_open_second(d), bad = 0;
 
-	if (pci_bind_vfio(bdf))
-		return v_error(0, "there is no second device");
-	fd = vfio_open(bdf);
 	if (fd < 0)
-		return v_error(fd, "open it");
-	bad |= want(vfio_bind(fd, d->iommufd, &dev), 0, "bind it");
+		return fd;
 	bad |= want(vfio_attach(fd, d->state->hwpt_id), 0,
 		    "attach it to the kept page table");
 	if (!bad)
 		bad |= dma_goes_on(d);
 	bad |= want(vfio_detach(fd), 0, "detach it");
 	close(fd);
-	return under_traffic(d, bad);
+	return bad | dma_goes_on(d);
 }
 
 /* Without traffic: in this base a device is blocked between two page tables. */
@@ -166,10 +161,12 @@ int use_replace(void *p)
 	d->nic.bar[E1000E_RCTL / 4] = 0;
 	for (i = 0; !bad && i < ARRAY_SIZE(table); i++) {
 		bad |= want(vfio_attach(d->vfio, table[i]), 0, "replace");
-		bad |= bad ? bad : sends_from(d, window(d));
+		if (!bad)
+			bad = sends_from(d, window(d));
 		bad |= want(vfio_detach(d->vfio), 0, "detach");
 		bad |= want(vfio_attach(d->vfio, table[i]), 0, "attach again");
-		bad |= bad ? bad : sends_from(d, window(d));
+		if (!bad)
+			bad = sends_from(d, window(d));
 	}
 	return bad;
 }

@@ -25,6 +25,8 @@ PASS, FAIL, SKIP = 0, 1, 77
 FRAME_JUDGES = ('verdict', 'console', 'handover', 'frames', 'translation', 'faults',
                 'invalidation', 'config-writes', 'resets', 'mappings', 'sent-back',
                 'afterwards')
+# Another device that can do DMA, where the guest looks for it
+SECOND_NIC = ('-device', 'igb,bus=pcie.0,addr=06.0')
 
 
 @dataclass

@@ -2,12 +2,11 @@
 """What may not change while a device is preserved, and that nothing hangs because of it."""
 from dataclasses import replace
 
-from harness.scenario import FRAME_JUDGES, Scenario, broken
+from harness.scenario import FRAME_JUDGES, SECOND_NIC, Scenario, broken
 
 ACPI = ('-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=on')
 # The slots of root ports are PCI Express ones, so that their buttons are there.
 NATIVE = ('-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off')
-SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
 # The judge of resets sees those of the second device, too.
 NO_D3 = 'vfio_pci.disable_idle_d3=1'
 JUDGES = ('verdict', 'console', 'translation', 'faults', 'resets')
@@ -20,7 +19,7 @@ def press_button(run):
 
 FROZEN = Scenario(
     name='frozen', test='frozen', kernels=('old', 'new'), stages=1, topology='rp', rate=2000,
-    judges=JUDGES, kept_until='closing', extra=NATIVE + SECOND, at={'button': press_button},
+    judges=JUDGES, kept_until='closing', extra=NATIVE + SECOND_NIC, at={'button': press_button},
     timeout=150, append=NO_D3,
     summary='what is refused while a device is preserved; DMA goes on')
 
@@ -39,10 +38,10 @@ SCENARIOS = [
     JOIN,
     broken(JOIN, 'join,veto,hidden', ('verdict',)),
     Scenario(name='frozen-window', test='window', kernels=('break', 'new'), topology='rp',
-             rate=2000, judges=FRAME_JUDGES, extra=NATIVE + SECOND,
+             rate=2000, judges=FRAME_JUDGES, extra=NATIVE + SECOND_NIC,
              append=f'{NO_D3} liveupdate_delay=frozen:600', options={'hammer': 1},
              summary='nothing can be changed between the freeze and the jump, whoever tries'),
-    replace(FROZEN, name='frozen-acpi', kernels=('alt', 'new'), extra=ACPI + SECOND, long=True,
+    replace(FROZEN, name='frozen-acpi', kernels=('alt', 'new'), extra=ACPI + SECOND_NIC, long=True,
             options={'acpi': 1}, summary='the same when the slot belongs to firmware (acpiphp)'),
     broken(FROZEN, 'frozen', ('verdict',), timeout=30),
     broken(FROZEN, 'veto', ('verdict',), timeout=30),

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What comes back is a whole iommufd: it is used by the ordinary ioctls, under traffic."""
 from harness.judges import Missing
-from harness.scenario import FRAME_JUDGES, Scenario
-
-SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
-
+from harness.scenario import FRAME_JUDGES, SECOND_NIC, Scenario
 
 # What is free differs by as much from one boot to the next, whatever is kept
 NOISE = 1024
@@ -23,8 +20,8 @@ def nothing_grows(run):
                for label in (f'after{first}', f'after{last}')]
     found = [f'{key}: {entries[0][key]} after update {first}, {entries[1][key]} after {last}'
              for key in ('did', 'top', 'levels') if entries[0][key] != entries[1][key]]
-    free = [int(stage.info['free_pages']) for stage in stages]
-    run.figures['free_pages_lost'] = lost = free[0] - free[-2 + len(free) % 2]
+    same = [int(stage.info['free_pages']) for stage in stages[::2]]
+    run.figures['free_pages_lost'] = lost = same[0] - same[-1]
     return found + ([f'{lost} pages are free no more'] if lost > NOISE else [])
 
 
@@ -39,7 +36,7 @@ def chain(updates, rate, **more):
 
 USE = [
     Scenario(name=f'use-{name}', test='dma', iommu=iommu, rate=2000, judges=FRAME_JUDGES,
-             options={'use': 1}, extra=SECOND, append='vfio_pci.disable_idle_d3=1',
+             options={'use': 1}, extra=SECOND_NIC, append='vfio_pci.disable_idle_d3=1',
              summary=f'ordinary use of a retrieved iommufd while DMA goes on: VT-d {iommu}')
     for name, iommu in (('legacy', 'legacy'), ('ss', 'scalable-ss'), ('fs', 'scalable-fs'))
 ]

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from harness import acpi, console, trace
-from harness.scenario import FRAME_JUDGES, Scenario, broken
+from harness.scenario import FRAME_JUDGES, SECOND_NIC, Scenario, broken
 
-SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
 JUDGES = ('verdict', 'console', 'translation', 'faults')
 
 
@@ -17,7 +16,7 @@ def never_faulted(run):
 
 OUT = Scenario(
     name='back-out', test='back-out', kernels=('break', 'new'), stages=1, rate=2000,
-    judges=JUDGES, kept_until='closing', extra=SECOND, check=never_faulted, timeout=60,
+    judges=JUDGES, kept_until='closing', extra=SECOND_NIC, check=never_faulted, timeout=60,
     options={'timeout': 5000},
     append='vfio_pci.disable_idle_d3=1 liveupdate_delay=frozen:300',
     summary='called off in every way before the jump: DMA, interrupts and changes go on')

@@ -4,9 +4,7 @@
 A retrieve that works in spite of a failure cannot be repeated, so what comes after it is not tried.
 The scenarios "pressure" try it: once one allocation has failed, all that follow fail, too.
 """
-from harness.scenario import FRAME_JUDGES, Scenario
-
-SECOND = ('-device', 'igb,bus=pcie.0,addr=06.0')
+from harness.scenario import FRAME_JUDGES, SECOND_NIC, Scenario
 
 
 def check(run, wanted=('failnth_old', 'failnth_new')):
@@ -27,7 +25,7 @@ def faults(name, iommu, order):
     """Return one scenario; a file that another one needs is retrieved with it."""
     return Scenario(name=f'faults-{name}', test='faults', kernels=('debug', 'debug'), rate=100,
                     iommu=iommu, memory='2G', timeout=600, judges=FRAME_JUDGES, check=check,
-                    options={'faults': 1, 'order': order}, extra=SECOND, tolerate=TOLERATED,
+                    options={'faults': 1, 'order': order}, extra=SECOND_NIC, tolerate=TOLERATED,
                     append='vfio_pci.disable_idle_d3=1', long=True,
                     summary='DMA goes on whichever allocation fails')
 

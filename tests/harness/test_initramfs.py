@@ -24,17 +24,22 @@ def names(archive):
     return found
 
 
+def files(folder, *texts):
+    """Write files that hold their own names; return their paths."""
+    paths = [os.path.join(folder, text) for text in texts]
+    for path, text in zip(paths, texts):
+        with open(path, 'w', encoding='ascii') as out:
+            out.write(text)
+    return paths
+
+
 class Archives(unittest.TestCase):
     """Chains of kernels."""
 
     def test_chain(self):
         """Each archive carries the next kernel and its archive; the last one carries none."""
         with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for text in ('init', 'kernel two', 'kernel three'):
-                paths.append(os.path.join(folder, text))
-                with open(paths[-1], 'w', encoding='ascii') as out:
-                    out.write(text)
+            paths = files(folder, 'init', 'kernel two', 'kernel three')
             outer = names(initramfs.chain(paths[1:], init=paths[0], extra=[('boot/x', b'y')]))
             self.assertEqual(outer['init'], b'init')
             self.assertEqual(outer['boot/x'], b'y')
@@ -48,11 +53,7 @@ class Archives(unittest.TestCase):
     def test_ring(self):
         """Both kernels are in the only archive, and nothing that is for the next one alone."""
         with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for name in ('init', 'first', 'second'):
-                paths.append(os.path.join(folder, name))
-                with open(paths[-1], 'w', encoding='ascii') as out:
-                    out.write(name)
+            paths = files(folder, 'init', 'first', 'second')
             found = names(initramfs.ring(paths[1:], init=paths[0]))
             self.assertEqual(found['boot/0/bzImage'], b'first')
             self.assertEqual(found['boot/1/bzImage'], b'second')
