@@ -4,8 +4,9 @@
  * ids, while the card goes on receiving: copies, unmaps and maps again what was
  * mapped before the update, asks for and restricts ranges, makes a second page
  * table of the kept address space, attaches another device to the kept page
- * table. At last the card, with its receiver off, is moved between the two page
- * tables, taken off and put back, and everything that was kept is destroyed.
+ * table, moves the card from one of the two page tables to the other and back. At
+ * last the card, with its receiver off, is taken off and put back, and everything
+ * that was kept is destroyed.
  *
  * What the card sends is read by it through the mapping in question.
  */
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "dma.h"
+#include "failnth.h"
 #include "guest.h"
 #include "kit.h"
 #include "use.h"
@@ -149,7 +151,63 @@ int use_other_device(void *p)
 	return bad | dma_goes_on(d);
 }
 
-/* Without traffic: in this base a device is blocked between two page tables. */
+/* To and fro, at last to the second page table; a frame comes in through each. */
+int use_move(void *p)
+{
+	struct dma *d = p;
+	const uint32_t table[] = { d->state->hwpt_id, second_hwpt };
+	uint64_t moves = opt_u64("moves", 200), i;
+	int bad = 0;
+
+	for (i = 0; !bad && i < moves; i++) {
+		e1000e_replenish(&d->nic, d->rx.next);
+		bad = want(vfio_attach(d->vfio, table[i % 2]), 0, "replace");
+		if (!bad)
+			bad = dma_wait_frames(d, 1);
+	}
+	v_info("moves", "%llu", (unsigned long long)i);
+	bad |= want(d->rx.holes, 0, "frames lost meanwhile");
+	return bad | dma_goes_on(d);
+}
+
+int use_move_back(void *p)
+{
+	struct dma *d = p;
+	int bad = want(vfio_attach(d->vfio, d->state->hwpt_id), 0, "replace");
+
+	return bad | dma_goes_on(d);
+}
+
+static int to_second(void *p)
+{
+	struct dma *d = p;
+
+	return vfio_attach(d->vfio, second_hwpt);
+}
+
+static int to_kept(void *p)
+{
+	struct dma *d = p;
+	int rc = vfio_attach(d->vfio, d->state->hwpt_id);
+
+	return rc ? rc : dma_goes_on(d);
+}
+
+/* A move that fails leaves it where it was, and it goes on receiving. */
+int use_failing_move(void *p)
+{
+	struct failnth f = { .what = "replace the page table" };
+	int bad = dma_sweep(&f, to_second, to_kept, p);
+
+	return bad | to_kept(p);
+}
+
+bool use_failing(void *p)
+{
+	return use_wanted(p) && opt_u64("faults", 0);
+}
+
+/* With its receiver off the card can be without any page table. */
 int use_replace(void *p)
 {
 	struct dma *d = p;

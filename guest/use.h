@@ -13,6 +13,10 @@ int use_remap(void *ctx);
 int use_ranges(void *ctx);
 int use_second_table(void *ctx);
 int use_other_device(void *ctx);
+int use_move(void *ctx);
+int use_move_back(void *ctx);
+bool use_failing(void *ctx);
+int use_failing_move(void *ctx);
 
 /* With the receiver off */
 int use_replace(void *ctx);

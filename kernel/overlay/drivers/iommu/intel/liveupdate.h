@@ -8,6 +8,8 @@
 #define __INTEL_IOMMU_LIVEUPDATE_H
 
 #include <linux/bits.h>
+#include <linux/errno.h>
+#include <linux/iommu.h>
 #include <linux/types.h>
 
 struct device;
@@ -59,6 +61,10 @@ void intel_liveupdate_block_record(const struct iommu_unit_ser *unit,
 				   struct device *dev);
 void intel_liveupdate_finish_unit(const struct iommu_unit_ser *ser);
 
+/* replace.c */
+int intel_replace(struct iommu_domain *domain, struct device *dev,
+		  ioasid_t pasid, struct iommu_domain *old);
+
 /* In iommu.c, for both sides */
 struct dmar_domain *intel_liveupdate_domain_alloc(void);
 struct intel_iommu *intel_liveupdate_lookup(struct device *dev);
@@ -109,6 +115,12 @@ static inline bool intel_liveupdate_shutdown(struct intel_iommu *iommu)
 static inline int intel_liveupdate_busy(struct intel_iommu *iommu)
 {
 	return 0;
+}
+
+static inline int intel_replace(struct iommu_domain *domain, struct device *dev,
+				ioasid_t pasid, struct iommu_domain *old)
+{
+	return -EOPNOTSUPP;
 }
 
 #endif /* CONFIG_INTEL_IOMMU_LIVEUPDATE */
