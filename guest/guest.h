@@ -123,6 +123,7 @@ int test_dma(unsigned int stage);
 int test_faults(unsigned int stage);
 int test_frozen(unsigned int stage);
 int test_iommufd_basic(unsigned int stage);
+int test_irq(unsigned int stage);
 int test_join(unsigned int stage);
 int test_jump(unsigned int stage);
 int test_memfd(unsigned int stage);

@@ -27,6 +27,7 @@ static const struct test tests[] = {
 	{ "faults", test_faults },
 	{ "frozen", test_frozen },
 	{ "iommufd-basic", test_iommufd_basic },
+	{ "irq", test_irq },
 	{ "join", test_join },
 	{ "jump", test_jump },
 	{ "memfd", test_memfd },

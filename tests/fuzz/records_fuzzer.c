@@ -139,6 +139,9 @@ static void fuzz_others(u64 reader, const u8 *data, size_t size)
 		check(vfio_pci_ser_check(&vfio) ||
 			      vfio.config_size <= sizeof(vfio.config),
 		      "configuration space behind the end of the record");
+		check(vfio_pci_ser_check(&vfio) ||
+			      vfio.irq_count <= VFIO_PCI_SER_MAX_MSIX,
+		      "more interrupts than a device can have");
 	}
 }
 

@@ -142,6 +142,7 @@ static inline void vfio_build(struct vfio_pci_ser *ser)
 	ser->iommufd_token = 0x600000002ULL;
 	ser->iommufd_dev_id = 10;
 	ser->irq_type = VFIO_PCI_SER_IRQ_MSIX;
+	ser->irq_count = 5;
 	ser->config_size = VFIO_PCI_SER_CONFIG_SIZE;
 }
 

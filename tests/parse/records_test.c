@@ -245,6 +245,30 @@ static void test_pci(void)
 	       "PCI: a compatible string without an end");
 }
 
+static void test_vfio_irqs(void)
+{
+	static const struct {
+		u32 type, most;
+	} irqs[] = {
+		{ VFIO_PCI_SER_IRQ_NONE, 0 }, { VFIO_PCI_SER_IRQ_INTX, 1 },
+		{ VFIO_PCI_SER_IRQ_MSI, 32 }, { VFIO_PCI_SER_IRQ_MSIX, 2048 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(irqs); i++) {
+		vfio_build(&ser);
+		ser.irq_type = irqs[i].type;
+		ser.irq_count = irqs[i].most;
+		result(!vfio_pci_ser_check(&ser),
+		       "vfio-pci: as many interrupts as there can be");
+		ser.irq_count++;
+		result(vfio_pci_ser_check(&ser) == -EINVAL,
+		       "vfio-pci: one more");
+	}
+	VFIO(irq_count = ~0U, -EINVAL);
+	VFIO(irq_type = 4, -EINVAL);
+}
+
 static void test_vfio(void)
 {
 	const u16 newest = VFIO_PCI_SER_VERSION;
@@ -264,7 +288,6 @@ static void test_vfio(void)
 	ser.reserved[75] = 1;
 	result(!vfio_pci_ser_check(&ser),
 	       "vfio-pci: reserved bytes got a meaning");
-	VFIO(irq_type = 4, -EINVAL);
 	VFIO(config_size = 256, 0);
 	VFIO(config_size = 0, -EINVAL);
 	VFIO(config_size = 4097, -EINVAL);
@@ -279,6 +302,7 @@ int main(void)
 	test_iommufd_tables();
 	test_pci();
 	test_vfio();
+	test_vfio_irqs();
 	kho_reset();
 	return results();
 }

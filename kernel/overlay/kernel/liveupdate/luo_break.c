@@ -12,7 +12,7 @@
  *  sleep	the machine may sleep while devices are kept
  *  offline	preserved memory may be taken offline
  *  pasids	PASIDs that are attached and not kept are no reason to refuse
- *  kick	a jump that is called off loses interrupts by MSI
+ *  kick	a jump that is called off loses interrupts by MSI, a retrieve all
  *  pri	page requests are not stopped
  *  busmaster	bus mastering of kept devices is cleared at shutdown
  *  te		translation of kept IOMMUs is switched off at shutdown

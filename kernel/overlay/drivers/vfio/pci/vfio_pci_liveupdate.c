@@ -23,6 +23,28 @@
  * enable bit. What the user sees of the configuration space is copied last.
  * Unfreeze undoes it all; MSI is kicked once because it has no pending bit.
  *
+ * Interrupts stay silent until userspace sets them up in the new kernel. A cause
+ * that appears meanwhile, or that was signalled to an eventfd which nobody read any
+ * more, is lost with MSI and MSI-X: the message was sent or dropped, and a device
+ * does not send it again while the cause is there. The pending bits of MSI-X are
+ * only good as long as it is enabled, which ends with retrieve. So each vector that
+ * may have been in use is kicked once, as by an interrupt, after it got its first
+ * eventfd. From then on causes arrive by themselves; those before are found by who
+ * is kicked. A vector that had nothing to say, or whose pending bit was good, is
+ * kicked in vain, once. Which have been kicked is remembered by vector, because they
+ * may be set up one at a time, from retrieve to the close of the device: finish is no
+ * end of it, as interrupts may be set up later, nor is a reset, after which a kick in
+ * vain does no harm. Kicks that are due at the next freeze are handed over again.
+ * The record says how many vectors there were, up to the highest one in use; the
+ * device has the last word. Another type of interrupt than the one in use is not
+ * kicked, nor does it take the kicks of that: who changes the type makes the
+ * device's driver begin anew.
+ *
+ * INTx is a level, which is still there. But it may rise before its input of the
+ * interrupt controller is that of a level, which is when the interrupt is requested,
+ * and not everyone looks at it then. It is masked and unmasked instead of kicked:
+ * vfio-pci then looks at the device, and signals when there is a cause.
+ *
  * In the new kernel vfio-pci binds by itself and leaves the device alone; it is
  * kept in D0 by the PCI core. vfio_pci_core_enable() refuses such a device
  * except from retrieve, which announces itself with @lu_opener and skips all that a
@@ -40,14 +62,17 @@
  * were preserved earlier.
  *
  * Locks: dev_set->lock protects being bound and attached while a device is
- * preserved, and @lu_opener. Order: the locks of the Live Update Orchestrator,
+ * preserved, and @lu_opener; igate protects @lu_kicks, @lu_kick_count and
+ * @lu_kick_index. Order: the locks of the Live Update Orchestrator,
  * dev_set->lock, the locks of iommufd and of the PCI core; @lu_gate inside the
  * locks of the orchestrator, outside of all locks of vfio-pci.
  *
- * Ownership: &struct vfio_pci_ser belongs to preserve, then to the new kernel's
+ * Ownership: @lu_kicks belongs to the open device, from retrieve to close or to the
+ * last kick. &struct vfio_pci_ser belongs to preserve, then to the new kernel's
  * finish. Cannot fail: unpreserve, unfreeze, finish.
  */
 
+#include <linux/bitmap.h>
 #include <linux/cleanup.h>
 #include <linux/file.h>
 #include <linux/io.h>
@@ -98,6 +123,137 @@ static struct vfio_pci_core_device *vfio_pci_lu_vdev(struct file *file)
 	return to_vdev(vfio_liveupdate_device(file, &bound));
 }
 
+/* ---- Kicks ---- */
+
+static u32 vfio_pci_lu_irq_type(int index)
+{
+	switch (index) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+		return VFIO_PCI_SER_IRQ_INTX;
+	case VFIO_PCI_MSI_IRQ_INDEX:
+		return VFIO_PCI_SER_IRQ_MSI;
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return VFIO_PCI_SER_IRQ_MSIX;
+	}
+	return VFIO_PCI_SER_IRQ_NONE;
+}
+
+static int vfio_pci_lu_irq_index(u32 irq_type)
+{
+	switch (irq_type) {
+	case VFIO_PCI_SER_IRQ_INTX:
+		return VFIO_PCI_INTX_IRQ_INDEX;
+	case VFIO_PCI_SER_IRQ_MSI:
+		return VFIO_PCI_MSI_IRQ_INDEX;
+	case VFIO_PCI_SER_IRQ_MSIX:
+		return VFIO_PCI_MSIX_IRQ_INDEX;
+	}
+	return VFIO_PCI_NUM_IRQS;
+}
+
+static void vfio_pci_lu_forget_kicks(struct vfio_pci_core_device *vdev)
+{
+	lockdep_assert_held(&vdev->igate);
+
+	bitmap_free(vdev->lu_kicks);
+	vdev->lu_kicks = NULL;
+	vdev->lu_kick_count = 0;
+}
+
+/* How many vectors the device has of what the record says was in use */
+static int vfio_pci_lu_vectors(struct pci_dev *pdev, u32 irq_type)
+{
+	switch (irq_type) {
+	case VFIO_PCI_SER_IRQ_INTX:
+		return 1;
+	case VFIO_PCI_SER_IRQ_MSI:
+		return max(pci_msi_vec_count(pdev), 0);
+	case VFIO_PCI_SER_IRQ_MSIX:
+		return max(pci_msix_vec_count(pdev), 0);
+	}
+	return 0;
+}
+
+/* Each vector that may have been in use is to be kicked once */
+static int vfio_pci_lu_plan_kicks(struct vfio_pci_core_device *vdev,
+				  const struct vfio_pci_ser *ser)
+{
+	u32 count;
+
+	count = min_t(u32, ser->irq_count,
+		      vfio_pci_lu_vectors(vdev->pdev, ser->irq_type));
+	if (!count)
+		return 0;
+
+	guard(mutex)(&vdev->igate);
+	vdev->lu_kicks = bitmap_alloc(count, GFP_KERNEL_ACCOUNT);
+	if (!vdev->lu_kicks)
+		return -ENOMEM;
+	bitmap_fill(vdev->lu_kicks, count);
+	vdev->lu_kick_count = count;
+	vdev->lu_kick_index = vfio_pci_lu_irq_index(ser->irq_type);
+	return 0;
+}
+
+static void vfio_pci_lu_irq(struct vfio_pci_core_device *vdev, u32 action,
+			    unsigned int vector)
+{
+	lockdep_assert_held(&vdev->igate);
+
+	vfio_pci_set_irqs_ioctl(vdev, VFIO_IRQ_SET_DATA_NONE | action,
+				vdev->irq_type, vector, 1, NULL);
+}
+
+/* With DisINTx set its user has heard of it already, or does not want to */
+static void vfio_pci_lu_kick_intx(struct vfio_pci_core_device *vdev)
+{
+	u16 command;
+
+	pci_read_config_word(vdev->pdev, PCI_COMMAND, &command);
+	if (!vdev->pci_2_3 || command & PCI_COMMAND_INTX_DISABLE)
+		return;
+	vfio_pci_lu_irq(vdev, VFIO_IRQ_SET_ACTION_MASK, 0);
+	vfio_pci_lu_irq(vdev, VFIO_IRQ_SET_ACTION_UNMASK, 0);
+}
+
+/* Interrupts were set up: kick those that have an eventfd for the first time */
+static void vfio_pci_lu_kick(struct vfio_pci_core_device *vdev)
+{
+	unsigned int vector;
+
+	guard(mutex)(&vdev->igate);
+	if (!vdev->lu_kicks || vdev->irq_type != vdev->lu_kick_index)
+		return;
+	for_each_set_bit(vector, vdev->lu_kicks, vdev->lu_kick_count) {
+		if (!xa_load(&vdev->ctx, vector))
+			continue;
+		__clear_bit(vector, vdev->lu_kicks);
+		if (liveupdate_break("kick"))
+			continue;
+		if (vdev->irq_type == VFIO_PCI_INTX_IRQ_INDEX)
+			vfio_pci_lu_kick_intx(vdev);
+		else
+			vfio_pci_lu_irq(vdev, VFIO_IRQ_SET_ACTION_TRIGGER,
+					vector);
+	}
+	if (bitmap_empty(vdev->lu_kicks, vdev->lu_kick_count))
+		vfio_pci_lu_forget_kicks(vdev);
+}
+
+/**
+ * vfio_pci_liveupdate_close - vfio_pci_core_close_device(), and no kick is due
+ * @core_vdev: The device
+ */
+void vfio_pci_liveupdate_close(struct vfio_device *core_vdev)
+{
+	struct vfio_pci_core_device *vdev = to_vdev(core_vdev);
+
+	vfio_pci_core_close_device(core_vdev);
+	guard(mutex)(&vdev->igate);
+	vfio_pci_lu_forget_kicks(vdev);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_close);
+
 /* ---- The gate ---- */
 
 /**
@@ -116,12 +272,15 @@ EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_init_dev);
  * @cmd: The command
  * @arg: Its argument
  *
+ * Vectors of a retrieved device that got their first eventfd are kicked.
+ *
  * Return: -EBUSY when @cmd may write to the device and the device is frozen.
  */
 long vfio_pci_liveupdate_ioctl(struct vfio_device *core_vdev, unsigned int cmd,
 			       unsigned long arg)
 {
 	struct vfio_pci_core_device *vdev = to_vdev(core_vdev);
+	long ret;
 
 	switch (cmd) {
 	case VFIO_DEVICE_IOEVENTFD:
@@ -139,7 +298,10 @@ long vfio_pci_liveupdate_ioctl(struct vfio_device *core_vdev, unsigned int cmd,
 	/* The bus would say that it cannot be reset, and that with another errno */
 	if (cmd == VFIO_DEVICE_PCI_HOT_RESET && pci_liveupdate_busy(vdev->pdev))
 		return -EBUSY;
-	return vfio_pci_core_ioctl(core_vdev, cmd, arg);
+	ret = vfio_pci_core_ioctl(core_vdev, cmd, arg);
+	if (!ret && cmd == VFIO_DEVICE_SET_IRQS)
+		vfio_pci_lu_kick(vdev);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_pci_liveupdate_ioctl);
 
@@ -351,17 +513,19 @@ static u32 vfio_pci_lu_irq_count(struct vfio_pci_core_device *vdev)
 	return count;
 }
 
-static u32 vfio_pci_lu_irq_type(struct vfio_pci_core_device *vdev)
+/* What the next kernel sets up, or kicks: kicks that are due may add to it */
+static void vfio_pci_lu_snapshot_irqs(struct vfio_pci_core_device *vdev,
+				      struct vfio_pci_ser *ser)
 {
-	switch (vdev->irq_type) {
-	case VFIO_PCI_INTX_IRQ_INDEX:
-		return VFIO_PCI_SER_IRQ_INTX;
-	case VFIO_PCI_MSI_IRQ_INDEX:
-		return VFIO_PCI_SER_IRQ_MSI;
-	case VFIO_PCI_MSIX_IRQ_INDEX:
-		return VFIO_PCI_SER_IRQ_MSIX;
-	}
-	return VFIO_PCI_SER_IRQ_NONE;
+	guard(mutex)(&vdev->igate);
+	ser->irq_type = vfio_pci_lu_irq_type(vdev->irq_type);
+	ser->irq_count = vfio_pci_lu_irq_count(vdev);
+	if (!vdev->lu_kicks)
+		return;
+	if (ser->irq_type == VFIO_PCI_SER_IRQ_NONE)
+		ser->irq_type = vfio_pci_lu_irq_type(vdev->lu_kick_index);
+	if (ser->irq_type == vfio_pci_lu_irq_type(vdev->lu_kick_index))
+		ser->irq_count = max(ser->irq_count, vdev->lu_kick_count);
 }
 
 /* The device raises no interrupt any more; the gate is closed */
@@ -446,10 +610,7 @@ static void vfio_pci_lu_snapshot(struct vfio_pci_core_device *vdev,
 		ser->flags |= VFIO_PCI_SER_INTX_MASKS;
 	if (lu->virq_disabled)
 		ser->flags |= VFIO_PCI_SER_INTX_DISABLED;
-	scoped_guard(mutex, &vdev->igate) {
-		ser->irq_type = vfio_pci_lu_irq_type(vdev);
-		ser->irq_count = vfio_pci_lu_irq_count(vdev);
-	}
+	vfio_pci_lu_snapshot_irqs(vdev, ser);
 	memcpy(ser->config, vdev->vconfig, ser->config_size);
 }
 
@@ -547,6 +708,8 @@ static void vfio_pci_lu_free_prepared(struct vfio_pci_core_device *vdev)
 	vfio_config_free(vdev);
 	kfree(vdev->pci_saved_state);
 	vdev->pci_saved_state = NULL;
+	scoped_guard(mutex, &vdev->igate)
+		vfio_pci_lu_forget_kicks(vdev);
 	pci_liveupdate_disable(pdev);
 }
 
@@ -567,7 +730,8 @@ static int vfio_pci_lu_map_bars(struct vfio_pci_core_device *vdev)
 }
 
 /* All that opening the device needs memory for. What close restores is no DMA. */
-static int vfio_pci_lu_alloc_prepared(struct vfio_pci_core_device *vdev)
+static int vfio_pci_lu_alloc_prepared(struct vfio_pci_core_device *vdev,
+				      const struct vfio_pci_ser *ser)
 {
 	struct pci_dev *pdev = vdev->pdev;
 	u32 *command = &pdev->saved_config_space[PCI_COMMAND / 4];
@@ -580,6 +744,8 @@ static int vfio_pci_lu_alloc_prepared(struct vfio_pci_core_device *vdev)
 	if (!vdev->pci_saved_state)
 		return -ENOMEM;
 	ret = vfio_config_init(vdev);
+	if (!ret)
+		ret = vfio_pci_lu_plan_kicks(vdev, ser);
 	return ret ?: vfio_pci_lu_map_bars(vdev);
 }
 
@@ -607,7 +773,7 @@ static int vfio_pci_lu_prepare(struct vfio_pci_core_device *vdev,
 	vdev->reset_works = !!(ser->flags & VFIO_PCI_SER_RESET_WORKS);
 	vdev->nointx = !!(ser->flags & VFIO_PCI_SER_NO_INTX);
 	vdev->pci_2_3 = !!(ser->flags & VFIO_PCI_SER_INTX_MASKS);
-	ret = vfio_pci_lu_alloc_prepared(vdev);
+	ret = vfio_pci_lu_alloc_prepared(vdev, ser);
 	if (ret) {
 		vfio_pci_lu_free_prepared(vdev);
 		return ret == -ENOMEM ? -EAGAIN : ret;

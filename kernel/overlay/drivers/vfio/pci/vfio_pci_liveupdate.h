@@ -22,6 +22,7 @@ int vfio_pci_liveupdate_enable(struct vfio_pci_core_device *vdev);
 /* In vfio_pci_core.c: all BARs that can be */
 void vfio_pci_liveupdate_map_bars(struct vfio_pci_core_device *vdev);
 
+void vfio_pci_liveupdate_close(struct vfio_device *core_vdev);
 long vfio_pci_liveupdate_ioctl(struct vfio_device *core_vdev, unsigned int cmd,
 			       unsigned long arg);
 int vfio_pci_liveupdate_feature(struct vfio_device *core_vdev, u32 flags,
@@ -32,7 +33,8 @@ ssize_t vfio_pci_liveupdate_write(struct vfio_device *core_vdev,
 
 #else
 
-/* The ops of vfio-pci name the gated calls, which are these without the gate */
+/* The ops of vfio-pci name these calls; there is no gate then, and no kick */
+#define vfio_pci_liveupdate_close vfio_pci_core_close_device
 #define vfio_pci_liveupdate_ioctl vfio_pci_core_ioctl
 #define vfio_pci_liveupdate_feature vfio_pci_core_ioctl_feature
 #define vfio_pci_liveupdate_write vfio_pci_core_write

@@ -11,6 +11,20 @@
 #include <linux/kho/abi/vfio_pci.h>
 #include <linux/string.h>
 
+/* By the type: as many interrupts as a device of PCI can have */
+static inline u32 vfio_pci_ser_max_irqs(u32 irq_type)
+{
+	switch (irq_type) {
+	case VFIO_PCI_SER_IRQ_INTX:
+		return 1;
+	case VFIO_PCI_SER_IRQ_MSI:
+		return VFIO_PCI_SER_MAX_MSI;
+	case VFIO_PCI_SER_IRQ_MSIX:
+		return VFIO_PCI_SER_MAX_MSIX;
+	}
+	return 0;
+}
+
 /* @ser has the magic; everything else may be anything */
 static inline int vfio_pci_ser_check(const struct vfio_pci_ser *ser)
 {
@@ -19,7 +33,8 @@ static inline int vfio_pci_ser_check(const struct vfio_pci_ser *ser)
 	    ser->flags & ~VFIO_PCI_SER_KNOWN)
 		return -EOPNOTSUPP;
 	if (ser->size < sizeof(*ser) || ser->size > VFIO_PCI_SER_MAX_SIZE ||
-	    ser->irq_type > VFIO_PCI_SER_IRQ_MSIX)
+	    ser->irq_type > VFIO_PCI_SER_IRQ_MSIX ||
+	    ser->irq_count > vfio_pci_ser_max_irqs(ser->irq_type))
 		return -EINVAL;
 	if (!ser->optional &&
 	    memchr_inv(ser->reserved, 0, sizeof(ser->reserved)))

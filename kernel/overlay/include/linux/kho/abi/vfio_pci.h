@@ -55,6 +55,9 @@
 #define VFIO_PCI_SER_IRQ_INTX 1
 #define VFIO_PCI_SER_IRQ_MSI 2
 #define VFIO_PCI_SER_IRQ_MSIX 3
+/* The most there can be of them: one INTx, and by the size of the fields */
+#define VFIO_PCI_SER_MAX_MSI 32
+#define VFIO_PCI_SER_MAX_MSIX 2048
 
 /**
  * struct vfio_pci_ser - The file of one device
@@ -67,7 +70,7 @@
  * @iommufd_token: token, in the same session, of the iommufd it is bound to
  * @iommufd_dev_id: id of the device in that iommufd
  * @irq_type: interrupts that were in use; userspace sets them up again
- * @irq_count: number of them, for diagnosis only
+ * @irq_count: how many, up to the highest in use; set up again, each is kicked once
  * @config_size: bytes of @config that are used: 256 or 4096
  * @optional: flags that a reader may ignore
  * @reserved: 0
