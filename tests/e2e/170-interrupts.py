@@ -35,6 +35,12 @@ def raise_cause(run, which):
     run.figures['raised_by_host'] = run.figures.get('raised_by_host', 0) + 1
 
 
+def booted(run):
+    """Raise the second cause when the first new kernel has booted."""
+    if run.syncs['booted'] == 1:
+        raise_cause(run, 1)
+
+
 def in_kexec(run):
     """Raise the first cause as soon as the old kernel has frozen the device."""
     if run.figures.get('raised_by_host'):
@@ -101,8 +107,7 @@ def comes_back(irq, **more):
     """Return the scenario of one type of interrupt."""
     return Scenario(**{
         'name': f'irq-{irq}', 'test': 'irq', 'options': {'irq': irq}, 'rate': 2000,
-        'judges': JUDGES, 'meanwhile': in_kexec, 'at': {'booted': lambda run: raise_cause(run, 1)},
-        'check': silent,
+        'judges': JUDGES, 'meanwhile': in_kexec, 'at': {'booted': booted}, 'check': silent,
         'extra': ('-trace', 'ioapic_set_irq' if irq == 'intx' else 'vtd_ir_irte_get'),
         'summary': f'{irq}: silent until set up again, then every cause is served', **more})
 
@@ -119,5 +124,8 @@ SCENARIOS = [
     comes_back('msix'), comes_back('msi'), comes_back('intx'),
     comes_back('msix', name='irq-msix-fs', iommu='scalable-fs', topology='rp',
                summary='the same, first stage tables, behind a root port'),
+    comes_back('msix', name='irq-msix-later', kernels=('old', 'new', 'break'), timeout=180,
+               options={'irq': 'msix', 'kernels': 3},
+               summary='the same over two updates, set up again in the last kernel only'),
     without_kick('msix'), without_kick('msi'), without_kick('intx'),
 ]
