@@ -8,13 +8,21 @@ A line of the allow-list:  ROLE WHERE/SIZE CONDITION[,CONDITION] REASON...
   ROLE        endpoint, bridge or both
   WHERE       an offset, cap:ID+OFFSET or ecap:ID+OFFSET (all hexadecimal)
   CONDITION   set:MASK all these bits are written as one, clear:MASK as zero, keep:MASK with the
-              value they have, same the register already has this value, probe all ones (sizing),
-              undone before the window ends, any
+              value they have, same the register already has this value, any
 """
 import re
 from dataclasses import dataclass, field
 
 LINE = re.compile(r'(endpoint|bridge|both)\s+(\S+)/([124])\s+(\S+)\s+(\S.*)$')
+WORD, LONG = 0xffff, 0xffffffff
+DECODE = (0x04, 1, 3)           # I/O and memory space enable
+# What says which addresses a function decodes: (offset, size, bits). BARs, the expansion ROM's
+# one, of a bridge also the windows
+ADDRESSES = {
+    'endpoint': (DECODE, *((at, 4, LONG) for at in range(0x10, 0x28, 4)), (0x30, 4, LONG)),
+    'bridge': (DECODE, (0x10, 4, LONG), (0x14, 4, LONG), (0x1c, 2, WORD),
+               *((at, 4, LONG) for at in range(0x20, 0x34, 4)), (0x38, 4, LONG)),
+}
 PLACE = re.compile(r'(?:(cap|ecap):([0-9a-f]+)\+)?(0x[0-9a-f]+)$')
 
 
@@ -72,7 +80,7 @@ def parse_rules(text):
             raise AllowListError(f'line {number}: {line!r}')
         conditions = match[4].split(',')
         for condition in conditions:
-            if not re.match(r'(set|clear|keep):0x[0-9a-f]+$|same$|probe$|any$', condition):
+            if not re.match(r'(set|clear|keep):0x[0-9a-f]+$|same$|any$', condition):
                 raise AllowListError(f'line {number}: condition {condition!r}')
         rules.append(Rule(match[1], place[1] or 'fixed', int(place[2] or '0', 16),
                           int(place[3], 16), int(match[3]), conditions, match[5], number))
@@ -104,9 +112,13 @@ class Function:
     def __init__(self, bdf, role, config):
         self.bdf = bdf
         self.role = role
+        self.config = bytes(config)
         self.shadow = bytearray(config)
         self.capabilities = capabilities(config)
-        self.pending = {}
+
+    def kept(self, offset, size):
+        """Return the value of a register when the device was kept."""
+        return int.from_bytes(self.config[offset:offset + size], 'little')
 
     def register(self, offset, size):
         """Return the value of a register."""
@@ -123,7 +135,7 @@ class Function:
         return found
 
     def check(self, rule, write):
-        """Return why a write breaks a rule, or None; probes are remembered."""
+        """Return why a write breaks a rule, or None; then its value is remembered."""
         size = 8 * rule.size
         if write.value >> size:
             return f'wider than {rule.size} bytes'
@@ -139,21 +151,8 @@ class Function:
                 return f'bits {bits:#x} must stay as they are ({before:#x})'
             if name == 'same' and write.value != before:
                 return f'the register has {before:#x}'
-            if name == 'probe' and not self._probe(write, before, size):
-                return f'neither a size probe nor the value before ({before:#x})'
-        if 'probe' not in rule.conditions:
-            self.store(write, rule.size)
+        self.store(write, rule.size)
         return None
-
-    def _probe(self, write, before, size):
-        if write.value == before:
-            self.pending.pop(write.offset, None)
-            return True
-        ones = (1 << size) - 1
-        if write.value | 0x7ff == ones or write.value in (0xf0f0, 0xe0f0, 0xffe0fff0):
-            self.pending[write.offset] = write
-            return True
-        return False
 
     def store(self, write, size):
         """Remember a value that was written."""
@@ -180,7 +179,24 @@ def lint(writes, functions, rules):
                 break
         if why:
             result.refused.append((write, why))
-    for function in functions:
-        for write in function.pending.values():
-            result.refused.append((write, 'a probe that was not undone'))
     return result
+
+
+def absences(writes, function):
+    """Return when a function did not decode, at its addresses, what it decoded when it was kept.
+
+    One entry is (begin, end, register); end is None when it never did again. What QEMU writes to
+    its trace has no size: a write into the middle of a register is taken to go to its end.
+    """
+    found, since = [], {}
+    for write in writes:
+        for offset, size, mask in ADDRESSES[function.role]:
+            if write.bdf != function.bdf or not offset <= write.offset < offset + size:
+                continue
+            at = write.offset - offset
+            differs = (write.value ^ function.kept(offset, size) >> 8 * at) & mask >> 8 * at
+            if differs:
+                since.setdefault((offset, at), write.time)
+            elif (offset, at) in since:
+                found.append((since.pop((offset, at)), write.time, offset))
+    return found + [(begin, None, offset) for (offset, _), begin in since.items()]

@@ -201,6 +201,32 @@ def path_writes(run):
     return [f'config write {cfgwrites.show(w)}: {why}' for w, why in result.refused]
 
 
+def mmio(run):
+    """The device and the bridges above it decoded their addresses all the time."""
+    begin, end = kept_window(run)
+    writes = trace.config_writes(run.events)
+    if begin is None or not run.functions or 'booted' not in run.marks:
+        return [Missing('there was no kexec of a kept device')]
+    if not writes or not run.sampler:
+        return [Missing('the trace has no config writes at all, or nobody looked at the device')]
+    window = [w for w in writes if begin <= w.time <= end]
+    found, longest = [], 0
+    for function in run.functions:
+        for since, until, offset in cfgwrites.absences(window, function):
+            milliseconds = 1000 * ((until or end) - since)
+            longest = max(longest, milliseconds)
+            found.append(f'{function.bdf}: register {offset:#x} had another value for '
+                         f'{milliseconds:.1f} ms')
+    samples = [s for s in run.sampler.samples if begin <= s[0] <= end]
+    dark = sum(s[1] is None for s in samples)
+    if dark:
+        found.append(f'the device could not be read in {dark} of {len(samples)} samples')
+    if len(samples) < 10:
+        found.append(Missing(f'only {len(samples)} samples were taken'))
+    run.figures['decode_off_ms'] = round(longest, 3)
+    return found
+
+
 def path_resets(run, begin, end):
     """Return the resets of the device and of the bridges above it: (time, what)."""
     pmcsr = {f.bdf: f.capabilities[('cap', 1)] + 4 for f in run.functions
@@ -277,6 +303,6 @@ def afterwards(run):
 JUDGES = {
     'verdict': verdict, 'console': console_log, 'handover': handover, 'frames': frames_judge,
     'translation': translation, 'faults': faults, 'invalidation': invalidation,
-    'config-writes': path_writes, 'resets': resets, 'mappings': mappings,
+    'config-writes': path_writes, 'mmio': mmio, 'resets': resets, 'mappings': mappings,
     'sent-back': sent_back, 'afterwards': afterwards,
 }

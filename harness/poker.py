@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Drives QEMU's iommu-testdev from the host: it does DMA when it is told to, whatever the guest
-or its own bus mastering say.
+"""Accesses from outside while the guest runs, whatever it does.
+
+QEMU's iommu-testdev does DMA when the host tells it to, whatever the guest or the device's own bus
+mastering say. A reader reads a register of a device as another device would: through the windows
+of the bridges above it, and only where the device decodes its BAR.
 """
 import threading
 import time
@@ -50,6 +53,43 @@ class Poker:
             except PortError:
                 return
             self.stopping.wait(0.005)
+
+    def stop(self):
+        """End the thread."""
+        self.stopping.set()
+        if self.thread.is_alive():
+            self.thread.join(25)
+
+
+class Reader:
+    """Reads a register that does not change, of BAR 0 of a device, again and again."""
+
+    PERIOD = 0.001
+
+    def __init__(self, qtest, bdf, register):
+        self.qtest = qtest
+        self.address = (qtest.readl(qtest.ecam(bdf, 0x10)) & ~0xf) + register
+        self.value = qtest.readl(self.address)
+        self.results = []                   # (time, value)
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self.stopping.is_set():
+            try:
+                self.results.append((time.time(), self.qtest.readl(self.address)))
+            except PortError:
+                return
+            self.stopping.wait(self.PERIOD)
+
+    def wrong(self):
+        """Return when what was read was not what is in the register."""
+        return [when for when, value in self.results if value != self.value]
+
+    def longest_gap(self):
+        """Return the longest time between two reads, in milliseconds."""
+        times = [when for when, _ in self.results]
+        return max((1000 * (b - a) for a, b in zip(times, times[1:])), default=0.0)
 
     def stop(self):
         """End the thread."""

@@ -23,7 +23,7 @@ UNBUILT = ('build/alt is missing; to un-skip, make kernel KERNELS=alt, which wan
 INTO_BREAK = ('old', 'break')           # what is switched off is so in the new kernel
 PASS, FAIL, SKIP = 0, 1, 77
 FRAME_JUDGES = ('verdict', 'console', 'handover', 'frames', 'translation', 'faults',
-                'invalidation', 'config-writes', 'resets', 'mappings', 'sent-back',
+                'invalidation', 'config-writes', 'mmio', 'resets', 'mappings', 'sent-back',
                 'afterwards')
 # Another device that can do DMA, where the guest looks for it
 SECOND_NIC = ('-device', 'igb,bus=pcie.0,addr=06.0')

@@ -114,6 +114,32 @@ static void fuzz_iommufd(const u8 *data, size_t size)
 	kho_reset();
 }
 
+/* What pci_read_bases() makes of it is a power of two, and where it may be */
+static void check_bars(const struct pci_dev_ser *ser)
+{
+	unsigned int i, bars = ser->flags & PCI_DEV_SER_BRIDGE ? 2 : 6;
+	u64 bar, mask, kind;
+
+	for (i = 0; i < bars; i++) {
+		kind = ser->bar[i] & 1 ? 3 : 15;
+		mask = ser->bar_mask[i];
+		bar = ser->bar[i];
+		check(!mask || (mask & kind) == (bar & kind), "another kind");
+		if ((bar & 7) == 4) {
+			check(++i < bars, "a BAR behind the last one");
+			mask |= (u64)ser->bar_mask[i] << 32;
+			bar |= (u64)ser->bar[i] << 32;
+		} else if (mask) {
+			mask |= (u64)U32_MAX << 32;
+		}
+		/* The size, less one */
+		mask = ~(mask & ~kind);
+		check(!(mask & (mask + 1)), "a size that is no power of two");
+		check(!~mask || !(bar & ~kind & mask), "not at its size");
+	}
+	check(!(ser->rom_mask & 0x7ff), "a mask with more than an address");
+}
+
 static void fuzz_others(u64 reader, const u8 *data, size_t size)
 {
 	static struct vfio_pci_ser vfio;
@@ -134,6 +160,8 @@ static void fuzz_others(u64 reader, const u8 *data, size_t size)
 		check(memchr(pci.compat, 0, sizeof(pci.compat)) &&
 			      memchr(pci.driver, 0, sizeof(pci.driver)),
 		      "an endless name");
+		if (pci.optional & PCI_DEV_SER_BAR_MASKS)
+			check_bars(&pci);
 	} else if (reader == FUZZ_VFIO && size >= sizeof(vfio)) {
 		memcpy(&vfio, data, sizeof(vfio));
 		check(vfio_pci_ser_check(&vfio) ||

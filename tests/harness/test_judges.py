@@ -4,7 +4,7 @@ import copy
 import types
 import unittest
 
-from harness import judges, scenario
+from harness import cfgwrites, judges, scenario
 from harness.trace import Event
 from harness.verdict import Verdict
 
@@ -29,6 +29,10 @@ def good_run():
     for n in range(100):
         run.events += [Event(T + 1 + n / 20, 'e1000e_rx_receive_iov', ''),
                        Event(T + 1 + n / 20, 'e1000e_rx_written_to_guest', '')]
+    space = bytearray(4096)
+    space[0x04:0x06], space[0x10:0x14] = b'\x07\x01', b'\x00\x00\xb8\xfe'
+    run.functions = [cfgwrites.Function(NIC, 'endpoint', bytes(space))]
+    run.events.append(Event(T + 2, 'pci_cfg_write', f'e1000e {NIC} @0x4 <- 0x507'))
     run.verdict = Verdict(run.nonce)
     leaf = [0x100000000, 0x5000, 4096, 3, 0x5003]
     entry = {'mode': 'legacy', 'did': 5, 'top': 0x1000, 'levels': 4, 'leaves': [leaf]}
@@ -69,7 +73,8 @@ class Judges(unittest.TestCase):
 
     def test_good_run(self):
         """Nobody objects to a good run; the figures are right."""
-        for judge in ('frames', 'sent-back', 'translation', 'faults', 'resets', 'mappings'):
+        for judge in ('frames', 'sent-back', 'translation', 'faults', 'mmio', 'resets',
+                      'mappings'):
             with self.subTest(judge):
                 self.assertEqual(self.objects(judge), [])
         self.assertEqual(self.run_.figures['frames_lost'], 0)
@@ -132,6 +137,25 @@ class Judges(unittest.TestCase):
             self.run_ = good_run()
             self.run_.events.append(event)
             self.assertTrue(self.objects('faults'))
+
+    def test_mmio(self):
+        """Decode off, a BAR elsewhere, a sample that could not be read; while kept only."""
+        for offset, there, back in ((0x4, 0x104, 0x507), (0x10, 0xffffffff, 0xfeb80000)):
+            for begin, wanted in ((2.5, 1), (7.5, 0)):
+                run = good_run()
+                run.events += [
+                    Event(T + when, 'pci_cfg_write', f'e1000e {NIC} @{offset:#x} <- {value:#x}')
+                    for when, value in ((begin, there), (begin + 0.1, back))]
+                self.assertEqual(len(judges.JUDGES['mmio'](run)), wanted)
+                self.assertAlmostEqual(run.figures['decode_off_ms'], 100 * wanted, delta=0.1)
+        sample = list(self.run_.sampler.samples[150])
+        sample[1] = None
+        self.run_.sampler.samples[150] = tuple(sample)
+        self.assertEqual(len(self.objects('mmio')), 1)
+        for change in ({'events': []}, {'functions': []}, {'sampler': None}):
+            run = good_run()
+            vars(run).update(change)
+            self.assertEqual([type(t) for t in judges.JUDGES['mmio'](run)], [judges.Missing])
 
     def test_frames_from_the_guest(self):
         """One missing, one damaged, wrong order."""

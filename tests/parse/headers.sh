@@ -5,7 +5,7 @@
 
 kernel_headers() {
 	mkdir -p "$1/linux"
-	for header in iommu kexec_handover kho_query list overflow slab sort; do
+	for header in array_size iommu kexec_handover kho_query list overflow slab sort; do
 		: >"$1/linux/$header.h"
 	done
 }

@@ -125,10 +125,25 @@ static inline void pci_build(struct pci_chunk_ser *chunk)
 	slot[0].refcount = 1;
 	strcpy(slot[0].compat, "vfio-pci-v1");
 	strcpy(slot[0].driver, "vfio-pci");
+	/* 128 KiB, 32 ports, 8 GiB above 4 GiB, one that has no address; ROM */
+	slot[0].optional = PCI_DEV_SER_BAR_MASKS;
+	slot[0].bar[0] = 0xfe640000;
+	slot[0].bar_mask[0] = 0xfffe0000;
+	slot[0].bar[1] = 0xc001;
+	slot[0].bar_mask[1] = 0xffffffe1;
+	slot[0].bar[2] = 0x0000000c;
+	slot[0].bar_mask[2] = 0x0000000c;
+	slot[0].bar[3] = 6;
+	slot[0].bar_mask[3] = 0xfffffffe;
+	slot[0].bar_mask[4] = 0xfffff000;
+	slot[0].rom_mask = 0xfffc0000;
 	slot[1].flags = PCI_DEV_SER_BRIDGE;
 	slot[1].bdf = 0x28;
 	slot[1].hdr_type = PCI_HEADER_TYPE_BRIDGE;
 	slot[1].refcount = 3;
+	slot[1].optional = PCI_DEV_SER_BAR_MASKS;
+	slot[1].bar[0] = 0xfe800000;
+	slot[1].bar_mask[0] = 0xfffff000;
 }
 
 static inline void vfio_build(struct vfio_pci_ser *ser)

@@ -221,10 +221,10 @@ static void test_pci(void)
 	PCI(0, flags |= 0x80000000, -EOPNOTSUPP);
 	PCI(1, flags |= 8, -EOPNOTSUPP);
 	PCI(0, optional = 0x80000000, 0);
-	PCI(0, reserved3[103] = 1, -EINVAL);
+	PCI(0, reserved3[75] = 1, -EINVAL);
 	pci_build(chunk);
-	slot[0].optional = 1;
-	slot[0].reserved3[103] = 1;
+	slot[0].optional |= 0x80000000;
+	slot[0].reserved3[75] = 1;
 	result(!pci_ser_check(&slot[0]), "PCI: reserved bytes got a meaning");
 	PCI(0, reserved0 = 1, -EINVAL);
 	PCI(0, reserved2 = 1, -EINVAL);
@@ -269,6 +269,61 @@ static void test_vfio_irqs(void)
 	VFIO(irq_type = 4, -EINVAL);
 }
 
+static void test_pci_masks(void)
+{
+	/* An older kernel's */
+	pci_build(chunk);
+	slot[0].optional = 0;
+	memset(slot[0].bar_mask, 0, sizeof(slot[0].bar_mask));
+	slot[0].rom_mask = 0;
+	result(!pci_ser_check(&slot[0]), "PCI: no masks");
+	slot[0].rom_mask = 0xfffff800;
+	result(pci_ser_check(&slot[0]) == -EINVAL, "PCI: a ROM mask unasked for");
+	PCI(0, optional = 0, -EINVAL);
+	PCI(1, optional = 0, -EINVAL);
+	/* Holes, sizes that are too large for the address, no size, other kinds */
+	PCI(0, bar_mask[0] = 0xfffd0000, -EINVAL);
+	PCI(0, bar_mask[0] = 0x7ffe0000, -EINVAL);
+	PCI(0, bar_mask[0] = 0xfff00000, -EINVAL);
+	PCI(0, bar_mask[0] = 0xfffffff0, 0);
+	PCI(0, bar_mask[0] = 0, -EINVAL);
+	PCI(0, bar_mask[0] |= 1, -EINVAL);
+	PCI(0, bar_mask[0] |= 8, -EINVAL);
+	PCI(0, bar[0] |= 0x10000, -EINVAL);
+	PCI(0, bar_mask[1] = 0xffffffe0, -EINVAL);
+	PCI(0, bar_mask[1] = 0xffffffe3, -EINVAL);
+	PCI(0, bar_mask[1] = 1, -EINVAL);
+	PCI(0, bar_mask[1] = 0xffff0001, -EINVAL);
+	PCI(0, bar_mask[1] = 0xfffffffd, 0);
+	PCI(0, bar_mask[2] = 0, -EINVAL);
+	PCI(0, bar_mask[2] = 0xf000000c, -EINVAL);
+	PCI(0, bar_mask[3] = 0, -EINVAL);
+	PCI(0, bar_mask[3] = 0xfffffffc, -EINVAL);
+	PCI(0, bar_mask[3] = 0xffff7ffe, -EINVAL);
+	PCI(0, bar[3] = 7, -EINVAL);
+	PCI(0, bar_mask[4] = 0, 0);
+	PCI(0, bar_mask[4] = 8, -EINVAL);
+	/* Below 1 MiB, or reserved */
+	PCI(0, bar_mask[4] |= (slot[0].bar[4] = 2), -EINVAL);
+	PCI(0, bar_mask[4] |= (slot[0].bar[4] = 6), -EINVAL);
+	/* 64 bits in the last register */
+	PCI(0, bar_mask[5] = (slot[0].bar[5] = 4) | 0xfffff000, -EINVAL);
+	PCI(0, rom_mask = 0, 0);
+	PCI(0, rom_mask = 0xfffc0001, -EINVAL);
+	PCI(0, rom_mask = 0xfffa0000, -EINVAL);
+	PCI(0, rom_mask = 0xfffff400, -EINVAL);
+	PCI(1, bar_mask[1] = 0xffffff00, 0);
+	PCI(1, bar_mask[1] = (slot[1].bar[1] = 4) | 0xfffff000, -EINVAL);
+	PCI(1, bar_mask[2] = 0xfffff000, -EINVAL);
+	PCI(1, bar[5] = 0xfe900000, -EINVAL);
+	pci_build(chunk);
+	result(pci_ser_rom_fits(&slot[0], 0) &&
+		       pci_ser_rom_fits(&slot[0], 0xfe600001),
+	       "PCI: values of the ROM BAR");
+	result(!pci_ser_rom_fits(&slot[0], 0xfe620000),
+	       "PCI: a ROM BAR at no multiple of its size");
+}
+
 static void test_vfio(void)
 {
 	const u16 newest = VFIO_PCI_SER_VERSION;
@@ -301,6 +356,7 @@ int main(void)
 	test_iommufd_root();
 	test_iommufd_tables();
 	test_pci();
+	test_pci_masks();
 	test_vfio();
 	test_vfio_irqs();
 	kho_reset();

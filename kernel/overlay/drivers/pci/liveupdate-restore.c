@@ -16,7 +16,9 @@
  * number are the recorded ones, sets pci_dev->lu_incoming. The hooks that test it
  * read where the kernel would otherwise program: bus numbers (those of all
  * bridges, while anything is incoming), bridge windows, BARs, payload size, tags,
- * ordering, LTR, ASPM, ARI, ACS, PME and MSI. The device may be bound only by a
+ * ordering, LTR, ASPM, ARI, ACS, PME and MSI. The size of a BAR cannot be read: it
+ * comes from the record, so that the function decodes its BARs all the time and
+ * other devices reach it. The device may be bound only by a
  * driver that names the recorded file handler, and is offered to the recorded
  * driver through driver_override, which is cleared in the end unless somebody
  * changed it. Runtime PM is held. All this ends with pci_liveupdate_finish(),
@@ -341,15 +343,22 @@ static bool pci_lu_is(struct pci_dev *dev, const struct pci_dev_ser *ser)
 
 static bool pci_lu_bars_are(struct pci_dev *dev, const struct pci_dev_ser *ser)
 {
-	unsigned int i, bars = dev->hdr_type == PCI_HEADER_TYPE_BRIDGE ? 2 : 6;
+	bool bridge = dev->hdr_type == PCI_HEADER_TYPE_BRIDGE;
+	int rom = bridge ? PCI_ROM_ADDRESS1 : PCI_ROM_ADDRESS;
+	unsigned int i;
 	u32 value;
 
-	for (i = 0; i < bars; i++) {
+	for (i = 0; i < pci_ser_bars(ser); i++) {
 		pci_read_config_dword(dev, PCI_BASE_ADDRESS_0 + 4 * i, &value);
 		if (value != ser->bar[i])
 			return false;
 	}
-	if (dev->hdr_type == PCI_HEADER_TYPE_BRIDGE) {
+	if (ser->optional & PCI_DEV_SER_BAR_MASKS) {
+		pci_read_config_dword(dev, rom, &value);
+		if (!pci_ser_rom_fits(ser, value))
+			return false;
+	}
+	if (bridge) {
 		pci_read_config_dword(dev, PCI_PRIMARY_BUS, &value);
 		return !((value ^ ser->buses) & ~PCI_SEC_LATENCY_TIMER_MASK);
 	}
@@ -400,6 +409,41 @@ void pci_liveupdate_setup_device(struct pci_dev *dev)
 
 	dev->is_busmaster = !!(cmd & PCI_COMMAND_MASTER);
 	dev->broken_intx_masking = !!(rec->ser.flags & PCI_DEV_SER_INTX_BROKEN);
+}
+
+/**
+ * pci_liveupdate_size_bars - Take the sizes of BARs from the record
+ * @dev: A function that is being added
+ * @count: How many BARs it has
+ * @masks: Of @count, what each reads back after all ones were written to it
+ * @rom: The same of the expansion ROM BAR
+ *
+ * Nothing is written, so that the function goes on decoding its BARs where they
+ * are, for the processors and for other devices.
+ *
+ * Context: Process context, may sleep.
+ * Return: true when @masks and @rom are filled in; false when @dev is not kept, or
+ * was by a kernel that does not say what sizes they have, and is sized as usual.
+ */
+bool pci_liveupdate_size_bars(struct pci_dev *dev, unsigned int count,
+			      u32 *masks, u32 *rom)
+{
+	struct pci_lu_record *rec;
+
+	if (!pci_liveupdate_incoming(dev) || liveupdate_break("size"))
+		return false;
+
+	guard(mutex)(&pci_lu_mutex);
+	rec = pci_lu_find_incoming(dev);
+	if (WARN_ON(!rec) || count > pci_ser_bars(&rec->ser))
+		return false;
+	if (!(rec->ser.optional & PCI_DEV_SER_BAR_MASKS)) {
+		pci_info(dev, "has to be sized: no access for a moment\n");
+		return false;
+	}
+	memcpy(masks, rec->ser.bar_mask, count * sizeof(*masks));
+	*rom = rec->ser.rom_mask;
+	return true;
 }
 
 /**

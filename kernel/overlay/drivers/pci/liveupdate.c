@@ -65,6 +65,7 @@
 #include <linux/string.h>
 
 #include "liveupdate-priv.h"
+#include "liveupdate-ser.h"
 #include "pci.h"
 
 /* Of both kernels: the chunks, the records, and what is known about either */
@@ -258,9 +259,6 @@ static const char *pci_lu_endpoint_reason(struct pci_dev *dev)
 		return "it is untrusted";
 	if (dev->dma_alias_mask)
 		return "it does DMA under the address of another function";
-	if (dev->rom_bar_overlap || dev->non_compliant_bars ||
-	    dev->mmio_always_on)
-		return "its BARs or its memory decoding are not as they should be";
 	/* INTx that cannot be silenced would scream in the next kernel */
 	if (dev->pin && dev->broken_intx_masking)
 		return "its INTx cannot be masked";
@@ -286,6 +284,15 @@ static const char *pci_lu_bridge_reason(struct pci_dev *dev)
 	return "it leads to conventional PCI";
 }
 
+/* The next kernel switches decoding of such a function off */
+static const char *pci_lu_decode_reason(struct pci_dev *dev)
+{
+	if (dev->rom_bar_overlap || dev->non_compliant_bars ||
+	    dev->mmio_always_on)
+		return "its BARs or its memory decoding are not as they should be";
+	return NULL;
+}
+
 /* May any function of a path be kept right now? */
 static int pci_lu_check_function(struct pci_dev *dev, bool endpoint)
 {
@@ -293,6 +300,8 @@ static int pci_lu_check_function(struct pci_dev *dev, bool endpoint)
 
 	reason = endpoint ? pci_lu_endpoint_reason(dev) :
 			    pci_lu_bridge_reason(dev);
+	if (!reason)
+		reason = pci_lu_decode_reason(dev);
 	/* Segments above 16 bits are made up at run time */
 	if (pci_domain_nr(dev->bus) > U16_MAX)
 		reason = "its segment has no fixed number";
@@ -305,9 +314,68 @@ static int pci_lu_check_function(struct pci_dev *dev, bool endpoint)
 	return 0;
 }
 
+/*
+ * What all ones written to BAR @i would read back as, made from the resource that
+ * it was sized to be. False when that is not what the BAR says: a quirk knows
+ * better, or there is another way to tell (Enhanced Allocation).
+ */
+static bool pci_lu_fill_mask(struct pci_dev_ser *ser, struct pci_dev *dev,
+			     unsigned int i)
+{
+	struct resource *res = pci_resource_n(dev, i);
+	u64 mask = -(u64)resource_size(res), bar = ser->bar[i], kind;
+	bool io = bar & PCI_BASE_ADDRESS_SPACE_IO;
+	struct pci_bus_region region;
+
+	if (!res->flags)
+		return true;
+	if (io != !!(res->flags & IORESOURCE_IO))
+		return false;
+
+	kind = io ? ~PCI_BASE_ADDRESS_IO_MASK : ~PCI_BASE_ADDRESS_MEM_MASK;
+	ser->bar_mask[i] = lower_32_bits((mask & ~kind) | (bar & kind));
+	if (pci_ser_is_wide(bar) && i + 1 < pci_ser_bars(ser)) {
+		ser->bar_mask[i + 1] = upper_32_bits(mask);
+		bar |= (u64)ser->bar[i + 1] << 32;
+	}
+	pcibios_resource_to_bus(dev->bus, &region, res);
+	return res->flags & IORESOURCE_UNSET || region.start == (bar & ~kind);
+}
+
+/*
+ * The sizes of the BARs. Where one cannot be told for certain none is, and the next
+ * kernel sizes them; the device is kept all the same, but cannot be reached while
+ * it does.
+ */
+static void pci_lu_fill_masks(struct pci_dev_ser *ser, struct pci_dev *dev)
+{
+	struct resource *res = pci_resource_n(dev, PCI_ROM_RESOURCE);
+	bool certain = true;
+	u32 rom = 0;
+	unsigned int i;
+
+	for (i = 0; i < pci_ser_bars(ser); i++) {
+		certain &= pci_lu_fill_mask(ser, dev, i);
+		if (pci_ser_is_wide(ser->bar[i]))
+			i++;
+	}
+	if (dev->rom_base_reg)
+		pci_read_config_dword(dev, dev->rom_base_reg, &rom);
+	if (res->flags)
+		ser->rom_mask = -(u32)resource_size(res);
+	if (certain && !pci_ser_check_masks(ser) &&
+	    pci_ser_rom_fits(ser, rom)) {
+		ser->optional |= PCI_DEV_SER_BAR_MASKS;
+		return;
+	}
+	pci_info(dev, "the next kernel has to size the BARs\n");
+	memset(ser->bar_mask, 0, sizeof(ser->bar_mask));
+	ser->rom_mask = 0;
+}
+
 static void pci_lu_fill(struct pci_dev_ser *ser, struct pci_dev *dev)
 {
-	unsigned int i, bars = dev->hdr_type == PCI_HEADER_TYPE_BRIDGE ? 2 : 6;
+	unsigned int i;
 
 	ser->domain = pci_domain_nr(dev->bus);
 	ser->bdf = pci_lu_bdf(dev);
@@ -317,9 +385,10 @@ static void pci_lu_fill(struct pci_dev_ser *ser, struct pci_dev *dev)
 	pci_read_config_word(dev, PCI_DEVICE_ID, &ser->device);
 	pci_read_config_dword(dev, PCI_CLASS_REVISION, &ser->class_rev);
 	ser->serial = pci_get_dsn(dev);
-	for (i = 0; i < bars; i++)
+	for (i = 0; i < pci_ser_bars(ser); i++)
 		pci_read_config_dword(dev, PCI_BASE_ADDRESS_0 + 4 * i,
 				      &ser->bar[i]);
+	pci_lu_fill_masks(ser, dev);
 
 	if (dev->hdr_type == PCI_HEADER_TYPE_BRIDGE) {
 		pci_read_config_dword(dev, PCI_PRIMARY_BUS, &ser->buses);

@@ -18,6 +18,8 @@ bool pci_liveupdate_no_recovery(struct pci_dev *dev);
 
 /* liveupdate-restore.c */
 void pci_liveupdate_setup_device(struct pci_dev *dev);
+bool pci_liveupdate_size_bars(struct pci_dev *dev, unsigned int count,
+			      u32 *masks, u32 *rom);
 bool pci_liveupdate_configure_device(struct pci_dev *dev);
 bool pci_liveupdate_add_device(struct pci_dev *dev);
 bool pci_liveupdate_skip_bridge(struct pci_bus *bus, struct pci_dev *dev);
@@ -37,6 +39,13 @@ static inline bool pci_liveupdate_keep_master(struct pci_dev *dev)
 
 static inline void pci_liveupdate_setup_device(struct pci_dev *dev)
 {
+}
+
+static inline bool pci_liveupdate_size_bars(struct pci_dev *dev,
+					    unsigned int count, u32 *masks,
+					    u32 *rom)
+{
+	return false;
 }
 
 static inline bool pci_liveupdate_configure_device(struct pci_dev *dev)

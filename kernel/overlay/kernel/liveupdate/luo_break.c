@@ -23,6 +23,7 @@
  *  drain	its invalidation queue stands still at shutdown
  *  park	a CPU is stopped while it holds the locks of kept IOMMUs
  *  lockless	the shutdown takes one of them
+ *  size	BARs of kept devices are sized by writing to them
  *  bind	any driver may bind a kept device
  *  ats	ATS of kept devices is enabled again
  *  adopt	the new kernel does not take over what the IOMMU uses

@@ -23,8 +23,10 @@
  *
  * A record says who the function is, so that the next kernel notices when it
  * finds another one, who may drive it, and what cannot be read from it without
- * disturbing it. The rest the next kernel reads from the function: it inherits
- * the registers and does not program them from here.
+ * disturbing it: the size of a BAR shows only in what it reads back after all ones
+ * were written to it, with memory decoding off meanwhile. The rest the next kernel
+ * reads from the function: it inherits the registers and does not program them from
+ * here.
  *
  * A reader accepts a range of versions of the chain, and refuses all of it when
  * the version is another. It ignores bits of @optional of a record that it does
@@ -83,6 +85,13 @@ static_assert(sizeof(struct pci_chunk_ser) +
 #define PCI_DEV_SER_KNOWN \
 	(PCI_DEV_SER_ENDPOINT | PCI_DEV_SER_BRIDGE | PCI_DEV_SER_INTX_BROKEN)
 
+/*
+ * pci_dev_ser.optional: @bar_mask and @rom_mask have a meaning. Without it they are
+ * 0, and the next kernel sizes the BARs as it does those of any other function.
+ */
+#define PCI_DEV_SER_BAR_MASKS 0x1
+#define PCI_DEV_SER_OPTIONAL_KNOWN PCI_DEV_SER_BAR_MASKS
+
 /**
  * struct pci_dev_ser - One function
  * @flags: PCI_DEV_SER_*, 0 in a free slot; a reader must know them
@@ -96,7 +105,7 @@ static_assert(sizeof(struct pci_chunk_ser) +
  * @class_rev: offset 0x08
  * @subsystem_vendor: offset 0x2c of an endpoint, else 0
  * @subsystem_device: offset 0x2e of an endpoint, else 0
- * @optional: flags that a reader may ignore
+ * @optional: PCI_DEV_SER_BAR_MASKS; flags that a reader may ignore
  * @serial: device serial number, 0 when the function has none
  * @bar: BARs (offset 0x10) as found in the function, two of them for a bridge
  * @buses: offset 0x18 of a bridge, else 0
@@ -106,6 +115,10 @@ static_assert(sizeof(struct pci_chunk_ser) +
  *	NUL terminated; only a driver that names it may bind. Empty for a bridge
  * @driver: name of the driver that had the endpoint, NUL terminated, which is
  *	offered it by itself. Empty for a bridge
+ * @bar_mask: what each BAR reads back after all ones were written to it, 0 where
+ *	there is none, or as the upper half of the one before; two for a bridge
+ * @rom_mask: the same of the expansion ROM BAR (offset 0x30, of a bridge 0x38),
+ *	without the bits that are no address
  * @reserved3: 0
  */
 struct pci_dev_ser {
@@ -128,7 +141,9 @@ struct pci_dev_ser {
 	u16 reserved2;
 	char compat[48];
 	char driver[32];
-	u8 reserved3[104];
+	u32 bar_mask[6];
+	u32 rom_mask;
+	u8 reserved3[76];
 } __packed;
 static_assert(sizeof(struct pci_dev_ser) == PCI_SER_SLOT_SIZE);
 
