@@ -107,7 +107,7 @@ class Config:
         put(6, 2, 0x0010)
         put(8, 4, CLASS << 8 | 1)
         put(12, 1, 0, 0xff)
-        put(BAR0, 4, 0, -BAR_SIZE & 0xffffffff)
+        put(BAR0, 8, 0xc, -BAR_SIZE & (1 << 64) - 1)    # of 64 bits, prefetchable
         put(SUBSYSTEM, 4, VENDOR | endpoint.kind << 16)
         put(CAPABILITIES, 1, PM)
         put(PM, 4, 0x01 | EXPRESS << 8 | 3 << 16)

@@ -20,6 +20,8 @@ LABELS = {'preserved': 'before', 'booted': 'after'}
 ROUND_BOOTED = 99
 JUDGES = ('verdict', 'console', 'handover', 'translation', 'faults', 'invalidation',
           'config-writes', 'mappings')
+# What is too large for the space below 4 GiB, so that firmware gives BARs of 64 bits places above
+HIGH = ('-device', 'pci-testdev,membar=8G,bus=pcie.0,addr=1d.0')
 # QEMU lets a unit have page requests with svm only, and svm with the first stage only.
 UNITS = {'scalable-ss': {'caching-mode': 'on', 'pasid-bits': 20, 'device-iotlb': 'on'},
          'scalable-fs': {'caching-mode': 'on', 'pasid-bits': 20, 'device-iotlb': 'on',
@@ -223,6 +225,9 @@ def check(run):
         endpoint = device.endpoint
         if endpoint.ats and endpoint.kept and not trace.device_tlb_flushed(jump, endpoint.bdf):
             found.append(f'{endpoint.bdf}: its device TLB was not flushed at the jump')
+    if run.scenario.extra == HIGH:
+        found += [f'{f.bdf}: its BAR 0 is below 4 GiB' for f in run.functions
+                  if f.role == 'endpoint' and not f.kept(0x14, 4)]
     run.figures['pasids'] = sum(len(r['pasids']) for r in run.dumps['before']
                                 ['requesters'].values())
     return found
@@ -293,7 +298,8 @@ SCENARIOS = [
     Scenario(name='pasid-legacy', test='pasid', options={'mode': 'legacy'}, kernels=('old',),
              topology='none', devices=(Endpoint(6, kind=ONE),), unit={'caching-mode': 'on'},
              summary='legacy mode: no PASID can be kept, and userspace can know'),
-    scenario('pasid-ss', 'ss', summary='PASIDs over a kexec: second-stage tables'),
+    scenario('pasid-ss', 'ss', extra=HIGH, needs=('device:pci-testdev',),
+             summary='PASIDs over a kexec: second-stage tables; BARs above 4 GiB'),
     FS,
     scenario('pasid-abandon', 'fs', options={'mode': 'abandon'}, kept_until='booted',
              summary='PASIDs nobody retrieves: stopped, blocked, freed'),

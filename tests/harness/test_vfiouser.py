@@ -121,7 +121,7 @@ class Served(unittest.TestCase):
         self.assertEqual(peer.config(0, 4), 0xfe22 | 2 << 16)
         self.assertEqual(peer.config(vfiouser.PASID_CONTROL, 2), 7)
         self.assertEqual(peer.config(vfiouser.PRI_CONTROL, 4), 0x8000 << 16 | 1)
-        self.assertEqual(peer.config(vfiouser.BAR0, 4), 0xfffff000)
+        self.assertEqual(peer.config(vfiouser.BAR0, 4), 0xfffff00c)
         peer.write(region, vfiouser.DEVCTL, 2, vfiouser.FLR)
         self.assertEqual(peer.config(vfiouser.PASID_CONTROL, 2), 0)
         self.assertEqual(peer.config(vfiouser.PRI_CONTROL, 4), 0x8100 << 16)
