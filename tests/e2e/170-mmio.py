@@ -73,8 +73,9 @@ SCENARIOS = [
     mmio('legacy-root', 'root'),
     BEHIND,
     mmio('scalable-fs-rp', 'rp', 'scalable-fs', long=True),
-    # Registers are out of reach for a moment then; DMA is not concerned
-    mmio('older-record', 'rp', at={'kexec': handover.between(without_masks)}, check=sized,
+    # Registers are out of reach for a moment then; DMA is not concerned. The machine stands still
+    # while its memory is searched: the ring has room for the frames of two minutes
+    mmio('older-record', 'rp', rate=500, at={'kexec': handover.between(without_masks)}, check=sized,
          judges=tuple(j for j in FRAME_JUDGES if j not in ('mmio', 'config-writes')),
          summary='the record does not say how large BARs are: they are sized, DMA goes on'),
     broken(BEHIND, 'size', ('mmio',), INTO_BREAK),
