@@ -62,6 +62,7 @@ void dma_look_at_memory(struct dma *d)
 	uint8_t *mem = d->mem;
 
 	d->state = d->mem;
+	d->nic.rx_ring = RX_RING;
 	d->nic.rx = (void *)(mem + OFF_RX_RING);
 	d->nic.rx_bufs = mem + OFF_RX_BUF;
 	d->nic.tx = (void *)(mem + OFF_TX_RING);

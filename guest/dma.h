@@ -30,7 +30,6 @@
 #define NEW_IOVA_OFF	(0x80000000ULL + 0x5000)	/* mapped by stage 2 */
 #define NEW_LEN		(1 * MIB)
 
-#define MAX_OBJECTS	16
 #define TX_FRAMES_OLD	8
 #define TX_FRAMES_NEW	32	/* the last eight from new memory */
 #define TX_FRAMES_FRESH	8

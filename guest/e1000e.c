@@ -36,6 +36,8 @@
 #define TDT		0x3818
 #define RFCTL		0x5008
 #define MTA		0x5200
+#define RAL		0x5400
+#define RAH		0x5404
 
 #define TX_EOP		0x01
 #define TX_IFCS		0x02
@@ -81,7 +83,7 @@ int e1000e_start(struct e1000e *nic, uint64_t rx_iova, uint64_t rx_buf_iova,
 	rc = reset(nic);
 	if (rc)
 		return rc;
-	for (i = 0; i < RX_RING; i++) {
+	for (i = 0; i < nic->rx_ring; i++) {
 		nic->rx[i].addr = rx_buf_iova + (uint64_t)i * RX_BUF;
 		nic->rx[i].status = 0;
 	}
@@ -95,12 +97,12 @@ int e1000e_start(struct e1000e *nic, uint64_t rx_iova, uint64_t rx_buf_iova,
 	wr(nic, TCTL, TCTL_ON);
 	wr(nic, RDBAL, rx_iova);
 	wr(nic, RDBAH, rx_iova >> 32);
-	wr(nic, RDLEN, RX_RING * sizeof(struct rx_desc));
+	wr(nic, RDLEN, nic->rx_ring * sizeof(struct rx_desc));
 	wr(nic, RDH, 0);
 	wr(nic, RDT, 0);
 	wr(nic, RCTL, RCTL_ON);
-	wr(nic, RDT, RX_RING - 1);
-	return rd(nic, RDLEN) == RX_RING * sizeof(struct rx_desc) ? 0 : -EIO;
+	wr(nic, RDT, nic->rx_ring - 1);
+	return rd(nic, RDLEN) == nic->rx_ring * sizeof(struct rx_desc) ? 0 : -EIO;
 }
 
 uint32_t e1000e_rdh(const struct e1000e *nic)
@@ -120,10 +122,19 @@ void e1000e_replenish(struct e1000e *nic, uint32_t upto)
 		return;
 	while (nic->rx_clean != upto) {
 		nic->rx[nic->rx_clean].status = 0;
-		nic->rx_clean = (nic->rx_clean + 1) % RX_RING;
+		nic->rx_clean = (nic->rx_clean + 1) % nic->rx_ring;
 	}
 	__sync_synchronize();
-	wr(nic, RDT, (upto + RX_RING - 1) % RX_RING);
+	wr(nic, RDT, (upto + nic->rx_ring - 1) % nic->rx_ring);
+}
+
+/* The address that is its own. */
+void e1000e_mac(const struct e1000e *nic, uint8_t mac[6])
+{
+	uint32_t low = rd(nic, RAL), high = rd(nic, RAH);
+
+	memcpy(mac, &low, 4);
+	memcpy(mac + 4, &high, 2);
 }
 
 /* Sends one frame and waits until the device has read it. */

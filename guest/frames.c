@@ -65,6 +65,7 @@ static void account(struct frames *f, const uint8_t *buf)
 	seq = be64toh(fr.seq);
 	if (be16toh(fr.type) != TYPE_TO_GUEST ||
 	    be32toh(fr.magic) != MAGIC_TO_GUEST ||
+	    (f->whose[0] && memcmp(fr.dst, f->whose, 6)) ||
 	    (opt_u64("pad", 0) && !pad_is_good(buf, seq))) {
 		f->corrupt++;
 		return;
@@ -86,7 +87,7 @@ uint32_t frames_scan(struct frames *f, const struct e1000e *nic)
 {
 	uint32_t n = 0;
 
-	while (n < RX_RING - 1 && nic->rx[f->next].status & RX_DD) {
+	while (n < nic->rx_ring - 1 && nic->rx[f->next].status & RX_DD) {
 		volatile struct rx_desc *d = &nic->rx[f->next];
 
 		__sync_synchronize();
@@ -94,7 +95,7 @@ uint32_t frames_scan(struct frames *f, const struct e1000e *nic)
 			f->corrupt++;
 		else
 			account(f, nic->rx_bufs + (size_t)f->next * RX_BUF);
-		f->next = (f->next + 1) % RX_RING;
+		f->next = (f->next + 1) % nic->rx_ring;
 		n++;
 	}
 	return n;

@@ -28,6 +28,7 @@ int luo_session_finish(struct luo_session *s);
 void luo_session_close(struct luo_session *s);
 
 /* iommufd.c */
+#define MAX_OBJECTS	16
 int iommufd_open(void);
 int iommufd_ioas_alloc(int fd, uint32_t *ioas);
 int iommufd_map_file(int fd, uint32_t ioas, int memfd, uint64_t start,
@@ -51,6 +52,8 @@ int iommufd_disposition(int fd, uint32_t dev, uint32_t pasid,
 			uint32_t disposition);
 int iommufd_objects(int fd, struct iommu_liveupdate_object *objects,
 		    uint32_t n, uint32_t *state);
+int iommufd_same_objects(int fd, const struct iommu_liveupdate_object *wanted,
+			 uint32_t nr);
 
 /* pci.c */
 #define PCI_BDF_LEN	16
@@ -88,7 +91,7 @@ int vfio_config_write16(int fd, unsigned int off, uint16_t val);
 #define E1000E_VENDOR	0x8086
 #define E1000E_DEVICE	0x10d3
 #define E1000E_RCTL	0x0100
-#define RX_RING		65528	/* descriptors; one less can be posted */
+#define RX_RING		65528	/* descriptors at most; one less can be posted */
 #define RX_BUF		256
 #define TX_RING		256
 #define TX_BUF		256
@@ -118,6 +121,7 @@ struct e1000e {
 	const uint8_t *rx_bufs;
 	volatile struct tx_desc *tx;
 	uint8_t *tx_bufs;
+	uint32_t rx_ring;	/* descriptors */
 	uint32_t rx_clean;	/* the first descriptor not handed back */
 };
 
@@ -126,6 +130,7 @@ int e1000e_start(struct e1000e *nic, uint64_t rx_iova, uint64_t rx_buf_iova,
 uint32_t e1000e_rdh(const struct e1000e *nic);
 uint32_t e1000e_rctl(const struct e1000e *nic);
 void e1000e_replenish(struct e1000e *nic, uint32_t upto);
+void e1000e_mac(const struct e1000e *nic, uint8_t mac[6]);
 int e1000e_send(struct e1000e *nic, uint64_t iova, size_t len);
 
 /* frames.c: what the host sent, as it lies in memory */
@@ -134,6 +139,7 @@ int e1000e_send(struct e1000e *nic, uint64_t iova, size_t len);
 
 struct frames {
 	uint32_t next;		/* the descriptor to look at next */
+	uint8_t whose[6];	/* frames to others are corrupt; 0: not looked at */
 	uint64_t count, holes, dups, corrupt;
 	uint64_t first_seq, last_seq;
 	uint64_t first_ns, last_ns, max_gap_ns, gap_after_ns;

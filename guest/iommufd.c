@@ -193,3 +193,30 @@ int iommufd_objects(int fd, struct iommu_liveupdate_object *objects,
 	*state = arg.out_state;
 	return rc < 0 ? rc : (int)arg.count;
 }
+
+/* Says whether the objects that came back are those that were listed before. */
+int iommufd_same_objects(int fd, const struct iommu_liveupdate_object *wanted,
+			 uint32_t nr)
+{
+	struct iommu_liveupdate_object o[MAX_OBJECTS] = { 0 };
+	uint32_t state, i;
+	int n;
+
+	n = iommufd_objects(fd, o, MAX_OBJECTS, &state);
+	if (n < 0)
+		return v_error(n, "IOMMU_LIVEUPDATE_OBJECTS");
+	v_info("objects_new", "%d state %u", n, state);
+	for (i = 0; i < (uint32_t)n && i < MAX_OBJECTS; i++)
+		v_note("object type %u id %u parent %u pasid %u token %#llx",
+		       o[i].type, o[i].id, o[i].parent_id, o[i].pasid,
+		       (unsigned long long)o[i].token);
+	if ((uint32_t)n != nr)
+		return v_error(0, "another number of objects");
+	for (i = 0; i < nr; i++)
+		if (o[i].type != wanted[i].type || o[i].id != wanted[i].id ||
+		    o[i].parent_id != wanted[i].parent_id ||
+		    o[i].pasid != wanted[i].pasid ||
+		    o[i].token != wanted[i].token)
+			return v_error(0, "an object is not what it was");
+	return 0;
+}

@@ -31,30 +31,10 @@ static struct dma ctx;
 
 static int same_objects(void *p)
 {
-	struct iommu_liveupdate_object o[MAX_OBJECTS] = { 0 };
 	struct dma *d = p;
-	struct dma_state *s = d->state;
-	uint32_t state, i;
-	int n;
 
-	n = iommufd_objects(d->iommufd, o, MAX_OBJECTS, &state);
-	if (n < 0)
-		return v_error(n, "IOMMU_LIVEUPDATE_OBJECTS");
-	v_info("objects_new", "%d state %u", n, state);
-	for (i = 0; i < (uint32_t)n && i < MAX_OBJECTS; i++)
-		v_note("object type %u id %u parent %u pasid %u token %#llx",
-		       o[i].type, o[i].id, o[i].parent_id, o[i].pasid,
-		       (unsigned long long)o[i].token);
-	if ((uint32_t)n != s->nr_objects)
-		return v_error(0, "another number of objects");
-	for (i = 0; i < s->nr_objects; i++)
-		if (o[i].type != s->objects[i].type ||
-		    o[i].id != s->objects[i].id ||
-		    o[i].parent_id != s->objects[i].parent_id ||
-		    o[i].pasid != s->objects[i].pasid ||
-		    o[i].token != s->objects[i].token)
-			return v_error(0, "an object is not what it was");
-	return 0;
+	return iommufd_same_objects(d->iommufd, d->state->objects,
+				    d->state->nr_objects);
 }
 
 static int ids_work(void *p)
