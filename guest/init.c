@@ -30,6 +30,7 @@ static const struct test tests[] = {
 	{ "irq", test_irq },
 	{ "join", test_join },
 	{ "jump", test_jump },
+	{ "many", test_many },
 	{ "memfd", test_memfd },
 	{ "mock", test_mock },
 	{ "mock-failnth", test_mock_failnth },

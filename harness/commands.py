@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 from harness import initramfs, machine, qemu, report, scenario
 
@@ -98,7 +99,9 @@ def command_run(options):
     program = qemu.find(options.qemu)
     settings = settings_of(options)
     rows = []
+    opts = dict(item.partition('=')[::2] for item in options.opt)
     for item in choose(options.scenario) * options.repeat:
+        item = replace(item, options={**item.options, **opts})
         result, seconds, why, run = run_one(item, program, settings)
         rows.append((item.name, result, seconds, why, run.folder))
         print(report.line(item.name, result, seconds, why), flush=True)
@@ -238,6 +241,8 @@ def build_parser():
     common(one)
     one.add_argument('--init', metavar='ELF', help='instead of build/guest/init')
     one.add_argument('--rate', type=int, metavar='N', help='frames per second')
+    one.add_argument('--opt', action='append', default=[], metavar='KEY=VALUE',
+                     help='one more option for the program in the guest')
     one.add_argument('--repeat', type=int, default=1, metavar='N')
     one.add_argument('--patience', type=float, default=1.0, metavar='X',
                      help='multiply every time limit')

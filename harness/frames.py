@@ -38,9 +38,9 @@ HEAD = struct.Struct('>6s6sHIQQ')
 SIOCOUTQ = termios.TIOCOUTQ
 
 
-def frame(seq, stamp):
+def frame(seq, stamp, destination=DESTINATION):
     """Return frame number seq, with the time it was made (CLOCK_MONOTONIC, ns)."""
-    head = HEAD.pack(DESTINATION, SOURCE, ETHERTYPE, MAGIC, seq, stamp)
+    head = HEAD.pack(destination, SOURCE, ETHERTYPE, MAGIC, seq, stamp)
     return head + bytes((seq + i) & 0xff for i in range(len(head), SIZE))
 
 
@@ -58,9 +58,10 @@ def parse_back(data):
 class Pump:
     """The sending side, inside its own process."""
 
-    def __init__(self, path, rate):
+    def __init__(self, path, rate, destination):
         self.path = path
         self.rate = rate
+        self.destination = destination
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         limit = struct.pack('ll', 0, 100000)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
@@ -73,7 +74,7 @@ class Pump:
 
     def _try(self, seq):
         try:
-            self.sock.sendto(frame(seq, time.monotonic_ns()), self.path)
+            self.sock.sendto(frame(seq, time.monotonic_ns(), self.destination), self.path)
             return True
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EINTR):
@@ -143,9 +144,9 @@ class Pump:
                 'stopped': time.monotonic()}
 
 
-def main(path, rate):
+def main(path, rate, mac):
     """Serve one-letter commands: run, stop, quit, dead, alive; answer stop with a JSON line."""
-    pump = Pump(path, float(rate))
+    pump = Pump(path, float(rate), bytes.fromhex(mac))
     commands = sys.stdin.buffer.raw
     command = commands.read(1)
     while command not in (b'', b'q'):
@@ -162,12 +163,12 @@ def main(path, rate):
 class Source:
     """The harness's handle on the sending process."""
 
-    def __init__(self, path, rate):
+    def __init__(self, path, rate, mac=DESTINATION.hex()):
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), path, str(rate)],
+            [sys.executable, os.path.abspath(__file__), path, str(rate), mac],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        self.running = False
+        self.running = self.asked = False
         self.last = {'sent': 0, 'refused': 0, 'blocks': [], 'waiting': 0, 'worst_wait': 0.0}
 
     def _send(self, letter):
@@ -189,12 +190,18 @@ class Source:
 
     def stop(self):
         """Stop sending, wait until QEMU has taken everything, return the counters."""
+        self.ask_to_stop()
         if self.running:
-            self._send(b's')
             line = self.process.stdout.readline()
             self.last = json.loads(line) if line else self.last
-            self.running = False
+            self.running = self.asked = False
         return self.last
+
+    def ask_to_stop(self):
+        """Stop sending without waiting: stop() will."""
+        if self.running and not self.asked:
+            self._send(b's')
+            self.asked = True
 
     def close(self):
         """End the process."""
@@ -203,6 +210,31 @@ class Source:
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+class Sources:
+    """A source for each of several NICs, {bdf: (path, mac)}, started and stopped together."""
+
+    def __init__(self, nics, rate, absent=()):
+        self.absent = set(absent)       # NICs that are not there yet
+        self.each = {bdf: Source(path, rate, mac) for bdf, (path, mac) in nics.items()}
+
+    def start(self):
+        """Start sending to all that are there, or go on."""
+        for bdf, source in self.each.items():
+            if bdf not in self.absent:
+                source.start()
+
+    def stop(self):
+        """Stop sending; return the counters of each. What waits, waits together."""
+        for source in self.each.values():
+            source.ask_to_stop()
+        return {bdf: source.stop() for bdf, source in self.each.items()}
+
+    def close(self):
+        """End the processes."""
+        for source in self.each.values():
+            source.close()
 
 
 class Receiver:
@@ -240,4 +272,4 @@ class Receiver:
 
 
 if __name__ == '__main__':
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -290,13 +290,14 @@ def afterwards(run):
     dump = run.dumps['closed']
     if 'error' in dump:
         return found + [f'closed: {dump["error"]}']
-    entry = dump['requesters'].get(run.bdf)
     if not dump['translation']:
         found.append('translation is off')
-    if entry and entry['mode'] == 'pass-through':
-        found.append('the entry is pass-through')
-    if entry and entry['leaves']:
-        found.append(f'the entry still has {len(entry["leaves"])} mappings')
+    for bdf in run.kept:
+        entry = dump['requesters'].get(bdf)
+        if entry and entry['mode'] == 'pass-through':
+            found.append(f'{bdf}: the entry is pass-through')
+        if entry and entry['leaves']:
+            found.append(f'{bdf}: the entry still has {len(entry["leaves"])} mappings')
     return found
 
 

@@ -32,6 +32,56 @@ TESTDEV_TRACES = ('iommu_testdev_dma_result',)
 
 
 @dataclass
+class Nic:
+    """One of several test NICs: where it is, and the address that it has."""
+
+    slot: int                       # on the root bus; of its port when behind one
+    bus: int = 0                    # not 0: behind a root port, as the only device of this bus
+    kept: bool = True               # the scenario keeps it over the kexec
+    plugged: bool = True            # False: the scenario plugs it in
+
+    @property
+    def bdf(self):
+        """Where it is, as bb:dd.f."""
+        return f'{self.bus:02x}:00.0' if self.bus else f'00:{self.slot:02x}.0'
+
+    @property
+    def port(self):
+        """Where the root port above it is, or None."""
+        return f'00:{self.slot:02x}.0' if self.bus else None
+
+    @property
+    def name(self):
+        """A name for sockets and in QEMU."""
+        return f'nic{self.slot:02x}'
+
+    @property
+    def mac(self):
+        """Its address."""
+        return f'52:54:00:12:35:{self.slot:02x}'
+
+    def device(self):
+        """Return its properties for QEMU."""
+        where = {'bus': f'rp{self.slot:02x}'} if self.bus else {
+            'bus': 'pcie.0', 'addr': f'{self.slot:02x}.0'}
+        return {'driver': 'e1000e', 'id': self.name, 'netdev': f'net{self.slot:02x}',
+                'mac': self.mac, **where}
+
+    def arguments(self, socket):
+        """Return the QEMU arguments that make a machine have it; socket gives paths."""
+        argv = ['-netdev', f'dgram,id=net{self.slot:02x},local.type=unix,'
+                f'local.path={socket(self.name)},remote.type=unix,'
+                f'remote.path={socket("wire-" + self.name)}']
+        if self.bus:
+            argv += ['-device', f'pcie-root-port,id=rp{self.slot:02x},bus=pcie.0,'
+                     f'addr={self.slot:02x}.0,chassis={self.slot}']
+        if self.plugged:
+            argv += ['-device', ','.join(
+                f'{key}={value}'.replace('driver=', '') for key, value in self.device().items())]
+        return argv
+
+
+@dataclass
 class Spec:
     """What the machine consists of."""
 
@@ -43,6 +93,7 @@ class Spec:
     iommu: str = 'legacy'           # legacy, scalable-ss, scalable-fs, none
     topology: str = 'root'          # root, rp (behind a root port), none (no test NIC)
     testdev: bool = False
+    nics: tuple = ()                # Nic, instead of the test NIC
     devices: tuple = ()             # vfiouser.Endpoint, served by a thread of ours
     unit: dict = field(default_factory=dict)    # more options of the VT-d unit
     accel: str = 'tcg'
@@ -129,6 +180,8 @@ class Machine:
         argv += self._nic() + self._serial()
         if spec.testdev:
             argv += ['-device', 'iommu-testdev,bus=pcie.0,addr=06.0']
+        for nic in spec.nics:
+            argv += nic.arguments(self.socket)
         for endpoint in spec.devices:
             argv += vfiouser.arguments(endpoint, self.socket(endpoint.name))
         if spec.console == 'file':

@@ -12,7 +12,7 @@ from harness import walker
 from harness.ports import PortError
 
 RCTL, RDH, RDT, RDLEN = 0x100, 0x2810, 0x2818, 0x2808
-COMMAND_MEMORY, COMMAND_MASTER = 2, 4
+COMMAND_MEMORY, COMMAND_MASTER, ABSENT = 2, 4, 0xffff
 FIELDS = ('time', 'rdh', 'rdt', 'receiving', 'translation', 'passthrough', 'present')
 
 
@@ -32,12 +32,9 @@ class Sampler:
         self.told = True
         self.samples = []
         self.errors = []
-        self.bar = self._read_bar()
+        self.bar = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _read_bar(self):
-        return self.qtest.readl(self.qtest.ecam(self.bdf, 0x10)) & ~0xf
 
     def start(self):
         """Begin sampling."""
@@ -55,8 +52,11 @@ class Sampler:
         now = time.time()
         command = qtest.readl(qtest.ecam(self.bdf, 4)) & 0xffff
         rdh = rdt = None
+        if command == ABSENT:
+            command = 0
         receiving = bool(command & COMMAND_MASTER)
         if command & COMMAND_MEMORY:
+            self.bar = self.bar or qtest.readl(qtest.ecam(self.bdf, 0x10)) & ~0xf
             rdh, rdt = qtest.readl(self.bar + RDH), qtest.readl(self.bar + RDT)
             if rdh > 0xffff or rdt > 0xffff:
                 rdh = rdt = None            # the BAR is being sized, or was moved
@@ -65,12 +65,18 @@ class Sampler:
         state = walker.Unit(qtest).glance(self.bdf)
         return (now, rdh, rdt, receiving, state.translation, state.passthrough, state.present)
 
+    def look(self):
+        """Take one sample, remember it, and notice what it says."""
+        sample = self.once()
+        self.samples.append(sample)
+        self._notice()
+        return sample
+
     def _run(self):
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                self.samples.append(self.once())
-                self._notice()
+                self.look()
             except (PortError, walker.WalkError, ValueError, IndexError) as error:
                 self.errors.append(f'{time.time():.3f} {error}')
                 if isinstance(error, PortError) and 'FAIL' not in str(error):
@@ -93,15 +99,27 @@ class Sampler:
                                  for v in sample])
 
 
+class Fleet(Sampler):
+    """Samples of several NICs in turn; tell is {bdf: function}."""
+
+    def __init__(self, qtest, tell):
+        self.each = [Sampler(qtest, bdf, each) for bdf, each in tell.items()]
+        super().__init__(qtest, None)
+
+    def once(self):
+        """Take one sample of one NIC, and let that one notice."""
+        return self.each[len(self.samples) % len(self.each)].look()
+
+    def _notice(self):
+        """Each has noticed for itself."""
+
+
 class Watcher(Sampler):
     """Samples of the entries of several requesters in turn, where there is no test NIC."""
 
     def __init__(self, qtest, bdfs):
         super().__init__(qtest, None)
         self.bdfs = bdfs
-
-    def _read_bar(self):
-        return 0
 
     def once(self):
         """Take one sample of one requester."""

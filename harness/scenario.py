@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from harness import cfgwrites, console, frames, initramfs, judges, machine, trace
 from harness import report, walker
 from harness.ports import PortError
-from harness.sampler import Sampler
+from harness.sampler import Fleet, Sampler
 from harness.verdict import Verdict
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -42,13 +42,14 @@ class Scenario:
     iommu: str = 'legacy'
     topology: str = 'root'
     testdev: bool = False
+    nics: tuple = ()                        # machine.Nic, instead of the test NIC
     devices: tuple = ()                     # vfiouser.Endpoint
     unit: dict = field(default_factory=dict)    # more options of the VT-d unit
     memory: str = '1G'
     smp: int = 2
     append: str = ''
     needs: tuple = ()
-    rate: int = 0                           # frames per second, 0 without frames
+    rate: int = 0                           # frames per second and NIC, 0 without frames
     judges: tuple = ('verdict', 'console')
     must_fail: tuple = ()                   # negative control: one of these has to object
     ending: str = 'guest-shutdown'
@@ -128,6 +129,7 @@ class Run:
         self.verdict = Verdict(self.nonce)
         self.machine = None
         self.source = self.receiver = self.sampler = None
+        self.receivers = {}             # of several NICs: their addresses -> the receiver
         self.syncs = Counter()          # how often each was met
         self.marks = {}                 # sync name -> time; NAME2 for the second one
         self.sent = {}                  # sync name -> counters of the frame source
@@ -147,13 +149,18 @@ class Run:
 
     @property
     def watched(self):
-        """The requesters whose mappings are read: the test NIC and the devices of our own."""
-        return [bdf for bdf in (self.bdf, *(d.bdf for d in self.scenario.devices)) if bdf]
+        """The requesters whose mappings are read: the test NICs and the devices of our own."""
+        return [bdf for bdf in (self.bdf, *(d.bdf for d in self.more)) if bdf]
+
+    @property
+    def more(self):
+        """What there is beside the test NIC, or instead of it."""
+        return (*self.scenario.nics, *self.scenario.devices)
 
     @property
     def kept(self):
         """Those of the watched requesters that are kept over the kexec."""
-        left = {d.bdf for d in self.scenario.devices if not d.kept}
+        left = {d.bdf for d in self.more if not d.kept}
         return [bdf for bdf in self.watched if bdf not in left]
 
     def object_to(self, judge, text):
@@ -201,7 +208,7 @@ class Run:
             kernel=images[0], initrd=initrd, append=command_line(self.scenario, self.nonce),
             smp=self.scenario.smp, memory=self.scenario.memory, iommu=self.scenario.iommu,
             topology=self.scenario.topology, testdev=self.scenario.testdev,
-            devices=self.scenario.devices, unit=self.scenario.unit,
+            nics=self.scenario.nics, devices=self.scenario.devices, unit=self.scenario.unit,
             accel=self.settings.get('accel', 'tcg'),
             extra=[*self.scenario.extra, *self._ssdt(), *self.settings.get('extra', ())])
 
@@ -231,12 +238,10 @@ class Run:
         return self._judge()
 
     def _live(self, limit):
-        if self.scenario.rate:
-            self.receiver = frames.Receiver(self.machine.socket('wire'))
+        self._listen()
         with self.machine as box:
             if self.scenario.rate:
-                rate = self.settings.get('rate') or self.scenario.rate
-                self.source = frames.Source(box.socket('nic'), rate)
+                self._make_source(box, self.settings.get('rate') or self.scenario.rate)
             box.go()
             if self.scenario.begin:
                 self.scenario.begin(self)
@@ -258,6 +263,23 @@ class Run:
             if ending != self.scenario.ending:
                 self.object_to('verdict', f'the machine ended by {ending}, '
                                f'not by {self.scenario.ending}')
+
+    def _listen(self):
+        """Be at the other end of every NIC before the machine has any."""
+        if self.scenario.nics:
+            self.receivers = {n.bdf: frames.Receiver(self.machine.socket(f'wire-{n.name}'))
+                              for n in self.scenario.nics}
+        elif self.scenario.rate:
+            self.receiver = frames.Receiver(self.machine.socket('wire'))
+
+    def _make_source(self, box, rate):
+        if self.scenario.nics:
+            self.source = frames.Sources(
+                {n.bdf: (box.socket(n.name), n.mac.replace(':', ''))
+                 for n in self.scenario.nics}, rate,
+                [n.bdf for n in self.scenario.nics if not n.plugged])
+        else:
+            self.source = frames.Source(box.socket('nic'), rate)
 
     def _converse(self, box, end):
         while True:
@@ -303,7 +325,10 @@ class Run:
 
     def _at_ready(self):
         if not self.sampler:
-            self.sampler = Sampler(self.machine.qtest, self.bdf, self.source.tell)
+            qtest = self.machine.qtest
+            self.sampler = Fleet(qtest, {bdf: source.tell for bdf, source
+                                         in self.source.each.items()}) \
+                if self.scenario.nics else Sampler(qtest, self.bdf, self.source.tell)
             self.sampler.start()
         self.source.start()
 
@@ -318,7 +343,7 @@ class Run:
         qtest = self.machine.qtest
         roles = [(b, 'endpoint') for b in self.kept]
         roles += [(b, 'bridge') for b in machine.bridge_bdfs(self.scenario.topology)]
-        roles += [(d.port, 'bridge') for d in self.scenario.devices if d.port and d.kept]
+        roles += [(d.port, 'bridge') for d in self.more if d.port and d.kept]
         self.functions = [cfgwrites.Function(b, role, qtest.config(b)) for b, role in roles]
 
     def _at_booted(self):
@@ -356,8 +381,9 @@ class Run:
         if self.source:
             self.source.close()
         self.machine.stop()
-        if self.receiver:
-            self.receiver.close()
+        for receiver in (self.receiver, *self.receivers.values()):
+            if receiver:
+                receiver.close()
 
     # -- the judgement -------------------------------------------------------------------------
 
