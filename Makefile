@@ -7,7 +7,8 @@ TEST_KERNELS = old new break debug
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz check kernel guest headers series series-check clean distclean
+.PHONY: help demo test test-long fuzz check kernel guest headers lib manual install series \
+	series-check clean distclean
 
 help: ## this list
 	@echo "ferry: a device's DMA goes on while the kernel under it is replaced."
@@ -47,6 +48,17 @@ guest: headers ## the static programs that run inside the laboratory
 headers: ## the patched kernel's UAPI headers, in build/headers
 	@scripts/doctor build
 	@scripts/headers
+
+lib: headers ## libferry, shared and static, in build/lib
+	@$(MAKE) -s -C lib
+
+manual: ## the manual pages, in build/man
+	@scripts/doctor manual
+	@scripts/manual
+
+install: lib manual ## libferry and its manual (PREFIX=/usr/local DESTDIR=)
+	@$(MAKE) -s -C lib install
+	@scripts/manual --install $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
 
 series: ## mail-ready patches in build/series
 	@scripts/doctor build

@@ -127,6 +127,7 @@ int test_irq(unsigned int stage);
 int test_join(unsigned int stage);
 int test_jump(unsigned int stage);
 int test_many(unsigned int stage);
+int test_lib(unsigned int stage);
 int test_memfd(unsigned int stage);
 int test_mock(unsigned int stage);
 int test_mock_failnth(unsigned int stage);

@@ -31,6 +31,7 @@ static const struct test tests[] = {
 	{ "join", test_join },
 	{ "jump", test_jump },
 	{ "many", test_many },
+	{ "lib", test_lib },
 	{ "memfd", test_memfd },
 	{ "mock", test_mock },
 	{ "mock-failnth", test_mock_failnth },

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A system in memory behind struct ferry_ops: /dev/liveupdate with sessions, /dev/iommu,
+ * one VFIO device, memfds, some of sysfs. mock_kexec() makes the next kernel of it.
+ */
+#ifndef FERRY_MOCK_H
+#define FERRY_MOCK_H
+
+#include "private.h"
+
+#define MOCK_FDS	64
+#define MOCK_FILES	64
+#define MOCK_SESSIONS	8
+#define MOCK_KEPT	16
+
+enum mock_kind { FREE, LUO, SESSION, IOMMUFD, VFIO, MEMFD, TEXT };
+
+struct mock_file {
+	enum mock_kind kind;
+	int refs;			/* file descriptors, and sessions it is kept in */
+	/* memfd, text */
+	uint8_t *bytes;
+	size_t length;
+	bool sealed;
+	/* iommufd */
+	uint32_t next_id, ioas[4], hwpt[8], marked[8];
+	unsigned int nr_ioas, nr_hwpt, nr_maps;
+	/* device */
+	struct mock_file *bound;
+	uint32_t dev_id, attached;
+	/* session */
+	char name[64];
+	bool incoming, retrieved;
+	struct mock_file *kept[MOCK_KEPT];
+	uint64_t tokens[MOCK_KEPT];
+	unsigned int nr_kept;
+};
+
+struct mock {
+	struct mock_file files[MOCK_FILES];
+	struct mock_file *fds[MOCK_FDS];
+	bool luo_open;
+	unsigned int calls;		/* so far */
+	unsigned int fail_at;		/* the call that fails, 0: none */
+	int fail_with;
+	bool failed;
+	unsigned long refuse;		/* an ioctl that fails with refuse_with */
+	int refuse_with;
+	unsigned int refuse_times;
+	unsigned int short_io;		/* bytes a read or write moves at most, 0: all */
+	unsigned int paused;
+	const char *missing;		/* a path that is not there */
+	const char *forbidden;		/* one this user may not open */
+	const char *driver;		/* of the device */
+	const char *cmdline;
+	bool crowded;			/* its group has two members */
+	uint64_t caps;
+	unsigned int wrong_id;		/* what a bind says more than it should */
+	bool no_objects;		/* the next kernel has forgotten the IOAS */
+	bool odd_list;			/* the second list is another one */
+};
+
+void mock_init(struct mock *m);
+void mock_free(struct mock *m);
+void mock_kexec(struct mock *m);
+unsigned int mock_open_fds(const struct mock *m);
+unsigned int mock_preserved(const struct mock *m, const char *session);
+struct mock_file *mock_directory(struct mock *m, const char *session);
+int mock_session(struct mock *m, const char *name);
+extern const struct ferry_ops mock_ops;
+
+#endif
