@@ -7,7 +7,7 @@ TEST_KERNELS = old new break debug
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz check kernel guest headers lib manual install series \
+.PHONY: help demo test test-long fuzz check kernel guest headers lib cmd manual install series \
 	series-check clean distclean
 
 help: ## this list
@@ -52,12 +52,16 @@ headers: ## the patched kernel's UAPI headers, in build/headers
 lib: headers ## libferry, shared and static, in build/lib
 	@$(MAKE) -s -C lib
 
+cmd: lib ## the command ferry, in build/cmd
+	@$(MAKE) -s -C cmd
+
 manual: ## the manual pages, in build/man
 	@scripts/doctor manual
 	@scripts/manual
 
-install: lib manual ## libferry and its manual (PREFIX=/usr/local DESTDIR=)
+install: cmd manual ## libferry, ferry and their manual (PREFIX=/usr/local DESTDIR=)
 	@$(MAKE) -s -C lib install
+	@$(MAKE) -s -C cmd install
 	@scripts/manual --install $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
 
 series: ## mail-ready patches in build/series

@@ -47,6 +47,48 @@ static bool is_whole(void *p)
 	return !is_spoilt(p);
 }
 
+/* ---- the command: its output goes to the log ---- */
+
+static int ferry(char *const argv[])
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execv("/bin/ferry", argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -ECHILD;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}
+
+#define FERRY(...) ferry((char *const[]){ "ferry", __VA_ARGS__, NULL })
+
+/* Before the VMM has it, and while it has. */
+static int check_says_yes(void *p)
+{
+	(void)p;
+	return want(FERRY("check", d.bdf), 0, "ferry check");
+}
+
+static int check_says_no(void *p)
+{
+	int bad = 0;
+
+	(void)p;
+	bad |= want(FERRY("check", d.bdf), 1, "ferry check, the card is in use");
+	bad |= want(FERRY("check", "--json", "0000:00:1f.0"), 1, "ferry check, of a bridge");
+	bad |= want(FERRY("check", "0000:00:1e.7"), 1, "ferry check, of nothing");
+	return bad;
+}
+
+static int status_says_who(void *p)
+{
+	(void)p;
+	return want(FERRY("status"), 0, "ferry status");
+}
+
 /* ---- another process, that makes sessions ---- */
 
 static int send_fd(int to, int fd)
@@ -228,8 +270,11 @@ static bool can_back_out(void *p)
 
 static const struct step old_kernel[] = {
 	STEP("the card is bound to vfio-pci", dma_bind_driver),
+	CHECK("ferry check says that it can be kept", check_says_yes),
 	STEP("there is a session", get_session),
 	STEP("memory, IOMMU and card have names in it", start),
+	CHECK("ferry check says what cannot be kept", check_says_no),
+	CHECK("ferry status says who has the session", status_says_who),
 	STEP("the receive ring is up", dma_ring_up),
 	SYNC("ready"),
 	STEP("frames arrive", dma_frames_arrive),

@@ -1,11 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A VMM that is written with libferry: a new process that knows a name gets everything back."""
+import os
 from dataclasses import replace
 
-from harness.scenario import FRAME_JUDGES, Scenario
+from harness import initramfs
+from harness.scenario import BUILD, FRAME_JUDGES, Scenario
+
+
+def command(_):
+    """Return what the initramfs has to have more: the command."""
+    return [('bin/ferry', initramfs.read(os.path.join(BUILD, 'guest/ferry')))]
+
+
+def check(run):
+    """What `ferry status` has printed on the console names the session and the process."""
+    with open(run.machine.path('console.log'), encoding='utf-8', errors='replace') as log:
+        lines = [line.split() for line in log]
+    return [] if ['1', 'init', 'vm0'] in lines else ['ferry status did not name the session']
+
 
 LEGACY = Scenario(
-    name='lib-legacy', test='lib', rate=2000, judges=FRAME_JUDGES,
+    name='lib-legacy', test='lib', rate=2000, judges=FRAME_JUDGES, files=command, check=check,
     summary='libferry: memory, mappings, device and bytes come back by the name of a session')
 
 SCENARIOS = [

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* ferry check: what this host, and a device, lack for a live update. */
+#include <errno.h>
+
+#include "cmd.h"
+
+static const char *const words[] = { "no", "yes", "?" };
+static const char *const colours[] = { "\033[31m", "\033[32m", "\033[33m" };
+
+/* How many there are of each answer */
+struct sum {
+	unsigned int n[3];
+};
+
+static void show(const struct ferry_requirement *r, struct sum *sum)
+{
+	static const char *const answers[] = { "no", "yes", "unknown" };
+
+	sum->n[r->answer]++;
+	text("  %s%-3s%s  %s: %s\n", colour(colours[r->answer]), words[r->answer],
+	     colour("\033[0m"), r->text, r->reason);
+	if (*r->remedy)
+		text("         %s\n", r->remedy);
+	json_open(NULL, '{');
+	json_string("name", r->name);
+	json_string("answer", answers[r->answer]);
+	json_string("text", r->text);
+	json_string("reason", r->reason);
+	json_string("remedy", r->remedy);
+	json_close('}');
+}
+
+static int check_device(struct ferry_host *host, const char *address, struct sum *sum)
+{
+	struct ferry_requirement r = { .size = sizeof(r) };
+	unsigned int i;
+
+	if (ferry_host_device_requirement(host, address, 0, &r))
+		return usage("%s: %s", address, ferry_host_error(host));
+	text("%s\n", address);
+	json_open(NULL, '{');
+	json_string("address", address);
+	json_open("requirements", '[');
+	for (i = 0; !ferry_host_device_requirement(host, address, i, &r); i++) {
+		show(&r, sum);
+		/* Of what is not there nothing else can be said */
+		if (!i && r.answer == FERRY_NO)
+			break;
+	}
+	json_close(']');
+	json_close('}');
+	return DONE;
+}
+
+static int verdict(const struct sum *host, const struct sum *devices, int n)
+{
+	const char *s;
+	int code;
+
+	if (host->n[FERRY_NO])
+		s = "This host cannot keep devices.", code = UNSUPPORTED;
+	else if (devices->n[FERRY_NO])
+		s = "Not all of these devices can be kept.", code = FAILED;
+	else if (host->n[FERRY_UNKNOWN] || devices->n[FERRY_UNKNOWN])
+		s = "Not all could be looked at.", code = FAILED;
+	else
+		s = n ? "These devices can be kept." : "This host can keep devices.", code = DONE;
+	text("%s\n", s);
+	json_string("verdict", s);
+	json_bool("can", code == DONE);
+	return code;
+}
+
+static int run(int argc, char **argv)
+{
+	struct ferry_requirement r = { .size = sizeof(r) };
+	struct sum host_sum = { 0 }, sum = { 0 };
+	struct ferry_host *host;
+	unsigned int i;
+	int rc, n;
+
+	if (ferry_host_new(&host))
+		return fail(FAILED, "there is no memory");
+	for (n = 0; n < argc; n++)
+		if (ferry_host_device_requirement(host, argv[n], ~0U, &r) != -ENOENT) {
+			rc = usage("%s: %s", argv[n], ferry_host_error(host));
+			goto out;
+		}
+	json_open(NULL, '{');
+	text("host\n");
+	json_open("host", '[');
+	for (i = 0; !ferry_host_requirement(host, i, &r); i++)
+		show(&r, &host_sum);
+	json_close(']');
+	json_open("devices", '[');
+	for (n = 0; n < argc; n++)
+		check_device(host, argv[n], &sum);
+	json_close(']');
+	rc = verdict(&host_sum, &sum, argc);
+	json_close('}');
+	out_end();
+out:
+	ferry_host_free(host);
+	return rc;
+}
+
+static const struct option_row options[] = { { 0 } };
+
+const struct verb verb_check = {
+	"check", "[ADDRESS]...", "Can this host keep devices, and the devices at these PCI addresses",
+	options, run,
+};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the verbs of ferry(1) share. */
+#ifndef FERRY_CMD_H
+#define FERRY_CMD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ferry.h>
+
+/* Exit codes, see ferry(1) */
+enum {
+	DONE = 0,
+	FAILED = 1,		/* refused or failed, nothing has changed */
+	USAGE = 2,
+	CHANGED = 3,		/* failed, and something has changed */
+	UNSUPPORTED = 77,
+};
+
+struct option_row {
+	const char *name;	/* without the dashes */
+	const char *value;	/* what it takes, or NULL */
+	const char *help;
+};
+
+struct verb {
+	const char *name, *args, *help;
+	const struct option_row *options;	/* ended by a row without a name */
+	int (*run)(int argc, char **argv);	/* what is not an option */
+};
+
+extern const struct verb verb_check, verb_decode, verb_status;
+
+/* ferry.c: the options that were given */
+const char *given(const char *name);
+int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* out.c: text or JSON; in text mode json_*() do nothing */
+void out_begin(bool json);
+void out_end(void);
+bool out_json(void);
+void text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void text_safe(const char *s);
+const char *colour(const char *code);
+void json_open(const char *key, char bracket);
+void json_close(char bracket);
+void json_string(const char *key, const char *value);
+void json_number(const char *key, uint64_t value);
+void json_bool(const char *key, bool value);
+
+#endif /* FERRY_CMD_H */

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * For the command under test: a host that is a mock. FERRY_MOCK is a list of words such as
+ * missing=/dev/iommu, forbidden=/dev/iommu, driver=e1000e, crowded=1, caps=0, cmdline=WORD.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/mock.h"
+
+int mock_host_new(struct ferry_host **host);
+
+static struct mock m;
+
+static void set(const char *word)
+{
+	const char *value = strchr(word, '=');
+
+	value = value ? value + 1 : "";
+	if (!strncmp(word, "missing=", 8))
+		m.missing = value;
+	else if (!strncmp(word, "forbidden=", 10))
+		m.forbidden = value;
+	else if (!strncmp(word, "driver=", 7))
+		m.driver = value;
+	else if (!strncmp(word, "cmdline=", 8))
+		m.cmdline = value;
+	else if (!strncmp(word, "crowded=", 8))
+		m.crowded = true;
+	else if (!strncmp(word, "caps=", 5))
+		m.caps = 0;
+	else
+		abort();
+}
+
+int mock_host_new(struct ferry_host **host)
+{
+	char *words = getenv("FERRY_MOCK"), *save;
+
+	mock_init(&m);
+	if (words) {
+		/* Kept as long as the program runs */
+		static char copy[256];
+
+		strncpy(copy, words, sizeof(copy) - 1);
+		for (words = strtok_r(copy, " ", &save); words;
+		     words = strtok_r(NULL, " ", &save))
+			set(words);
+	}
+	return ferry_host_new_with(&mock_ops, &m, host);
+}
