@@ -29,7 +29,7 @@ struct verb {
 	int (*run)(int argc, char **argv);	/* what is not an option */
 };
 
-extern const struct verb verb_check, verb_decode, verb_status;
+extern const struct verb verb_abort, verb_check, verb_decode, verb_go, verb_load, verb_status;
 
 /* ferry.c: the options that were given */
 const char *given(const char *name);

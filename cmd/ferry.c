@@ -8,7 +8,9 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-static const struct verb *const verbs[] = { &verb_check, &verb_decode, &verb_status };
+static const struct verb *const verbs[] = {
+	&verb_check, &verb_status, &verb_load, &verb_go, &verb_abort, &verb_decode,
+};
 
 static const struct verb *verb;
 
@@ -85,9 +87,9 @@ static int show_help(void)
 	for (o = verb->options; o->name; o++) {
 		snprintf(name, sizeof(name), "--%s%s%s", o->name, o->value ? " " : "",
 			 o->value ? o->value : "");
-		printf("  %-18s %s\n", name, o->help);
+		printf("  %-22s %s\n", name, o->help);
 	}
-	printf("  %-18s %s\n  %-18s %s\n", "--json", "write JSON, see the manual", "--help",
+	printf("  %-22s %s\n  %-22s %s\n", "--json", "write JSON, see the manual", "--help",
 	       "this text");
 	printf("\nExit codes: 0 done, 1 refused or failed, 2 usage, 77 not supported here.\n");
 	return DONE;
