@@ -6,7 +6,8 @@
  *
  * Options: passed=1 has another process make the session, and retrieve it, and pass it on
  * over a socket; warm=, more=, cont=, fin=, timeout= as in dma; spoil=1 has the old kernel
- * leave the card out of the session (the control).
+ * leave the card out of the session (the control); damaged=1 means that the host damages the
+ * directory between the kernels.
  */
 #include <errno.h>
 #include <string.h>
@@ -486,11 +487,46 @@ static const struct step new_kernel[] = {
 	CHECK("the card is reset", dma_device_is_reset),
 };
 
+/* Nothing of a damaged directory is believed, and the card does not run on without an owner. */
+static int is_damaged(void *p)
+{
+	struct ferry_object o = { .size = sizeof(o) };
+	struct ferry_memory *ram;
+	int bad = 0;
+
+	(void)p;
+	bad |= want(vmm_resume(&vm, VM_NAME), -EBADMSG, "resume");
+	v_note("%s", vmm_error(&vm));
+	bad |= want(ferry_session_object(vm.session, 0, &o), -EBADMSG, "the first object");
+	bad |= want(ferry_memory_retrieve(vm.session, "ram", &ram), -EBADMSG, "the memory");
+	bad |= dma_still_mastering(&d);
+	return bad;
+}
+
+static int give_up(void *p)
+{
+	(void)p;
+	vmm_stop(&vm);
+	return 0;
+}
+
+static const struct step new_kernel_damaged[] = {
+	CHECK("vfio-pci has bound the card by itself", dma_bound_by_itself),
+	SYNC("booted"),
+	CHECK("a damaged directory is refused, and nothing is lost by that", is_damaged),
+	SYNC("retrieved"),
+	STEP("the session is closed", give_up),
+	CHECK("the card is stopped", dma_is_stopped),
+	SYNC("abandoned"),
+};
+
 int test_lib(unsigned int stage)
 {
 	int rc;
 
 	dma_init(&d);
+	if (stage > 1 && opt_u64("damaged", 0))
+		return v_run(new_kernel_damaged, ARRAY_SIZE(new_kernel_damaged), &d);
 	if (stage > 1)
 		return v_run(new_kernel, ARRAY_SIZE(new_kernel), &d);
 	rc = v_run(old_kernel, ARRAY_SIZE(old_kernel), &d);

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A VMM that is written with libferry: a new process that knows a name gets everything back."""
 import os
+import struct
 from dataclasses import replace
 
-from harness import initramfs
+from harness import abandoned, handover, initramfs
 from harness.scenario import BUILD, FRAME_JUDGES, Scenario
 
 
@@ -23,8 +24,19 @@ LEGACY = Scenario(
     name='lib-legacy', test='lib', rate=2000, judges=FRAME_JUDGES, files=command, check=check,
     summary='libferry: memory, mappings, device and bytes come back by the name of a session')
 
+
+def directories(memory):
+    """Return the addresses of the directories of sessions."""
+    return memory.pages(b'FERRYDIR', lambda p: struct.unpack_from('<II', p, 8) == (1, 128))
+
+
 SCENARIOS = [
     LEGACY,
+    replace(LEGACY, name='lib-damaged', options={'damaged': 1}, kept_until='retrieved',
+            judges=('verdict', 'console', 'handover', 'translation', 'faults', 'resets'),
+            at={'kexec': handover.between(handover.field(directories, 192, '<B', ord('X'))),
+                'abandoned': abandoned.at_abandoned}, check=abandoned.check,
+            summary='libferry: the directory of a session is damaged: refused, then abandoned'),
     replace(LEGACY, name='lib-fs-passed', iommu='scalable-fs', topology='rp',
             options={'passed': 1},
             summary='libferry: the session is made, and retrieved, by another process'),
