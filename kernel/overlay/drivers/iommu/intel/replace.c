@@ -20,7 +20,8 @@
  *
  * Whatever does not fit is left to the ordinary attach (-EOPNOTSUPP): from or to
  * something that is no page table of the same kind, a first stage that has
- * another device at its old or its new page table, a nested domain, page requests.
+ * another device at its old or its new page table, a nested domain, page
+ * requests.
  *
  * Caches hold what came from the old entry, tagged with its domain id. They are
  * flushed after the store, in the order of "Guidance to Software for
@@ -427,7 +428,8 @@ static bool can_replace(struct vtd_replace *r)
  * Context: Process context, group->mutex held. Takes did_lock, the locks of the
  * domains and iommu->lock.
  * Return: 0; -EOPNOTSUPP when the caller has to go the ordinary way, by a moment in
- * which the device is blocked; -EINVAL when the unit cannot use @domain; -ENOMEM. On any error @old is still attached and translates.
+ * which the device is blocked; -EINVAL when the unit cannot use @domain; -ENOMEM. On
+ * any error @old is still attached and translates.
  */
 int intel_replace(struct iommu_domain *domain, struct device *dev,
 		  ioasid_t pasid, struct iommu_domain *old)
