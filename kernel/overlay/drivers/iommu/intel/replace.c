@@ -62,11 +62,6 @@ struct vtd_replace {
 };
 
 /* One fetch of the unit */
-static u128 *entry_piece(u64 *entry)
-{
-	return (u128 *)entry;
-}
-
 static u128 make_piece(const u64 *val)
 {
 	return (u128)val[1] << 64 | val[0];
@@ -78,7 +73,7 @@ static void store_piece(struct intel_iommu *iommu, u64 *entry, const u64 *val)
 
 	/* The table has to be there before what leads to it */
 	dma_wmb();
-	while (!try_cmpxchg128(entry_piece(entry), &old, make_piece(val)))
+	while (!try_cmpxchg128((u128 *)entry, &old, make_piece(val)))
 		;
 	__iommu_flush_cache(iommu, entry, sizeof(u128));
 }

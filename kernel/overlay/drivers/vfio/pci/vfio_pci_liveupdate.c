@@ -63,7 +63,7 @@
  *
  * Locks: dev_set->lock protects being bound and attached while a device is
  * preserved, and @lu_opener; igate protects @lu_kicks, @lu_kick_count and
- * @lu_kick_index. Order: the locks of the Live Update Orchestrator,
+ * @lu_kick_type. Order: the locks of the Live Update Orchestrator,
  * dev_set->lock, the locks of iommufd and of the PCI core; @lu_gate inside the
  * locks of the orchestrator, outside of all locks of vfio-pci.
  *
@@ -138,19 +138,6 @@ static u32 vfio_pci_lu_irq_type(int index)
 	return VFIO_PCI_SER_IRQ_NONE;
 }
 
-static int vfio_pci_lu_irq_index(u32 irq_type)
-{
-	switch (irq_type) {
-	case VFIO_PCI_SER_IRQ_INTX:
-		return VFIO_PCI_INTX_IRQ_INDEX;
-	case VFIO_PCI_SER_IRQ_MSI:
-		return VFIO_PCI_MSI_IRQ_INDEX;
-	case VFIO_PCI_SER_IRQ_MSIX:
-		return VFIO_PCI_MSIX_IRQ_INDEX;
-	}
-	return VFIO_PCI_NUM_IRQS;
-}
-
 static void vfio_pci_lu_forget_kicks(struct vfio_pci_core_device *vdev)
 {
 	lockdep_assert_held(&vdev->igate);
@@ -191,7 +178,7 @@ static int vfio_pci_lu_plan_kicks(struct vfio_pci_core_device *vdev,
 		return -ENOMEM;
 	bitmap_fill(vdev->lu_kicks, count);
 	vdev->lu_kick_count = count;
-	vdev->lu_kick_index = vfio_pci_lu_irq_index(ser->irq_type);
+	vdev->lu_kick_type = ser->irq_type;
 	return 0;
 }
 
@@ -222,7 +209,8 @@ static void vfio_pci_lu_kick(struct vfio_pci_core_device *vdev)
 	unsigned int vector;
 
 	guard(mutex)(&vdev->igate);
-	if (!vdev->lu_kicks || vdev->irq_type != vdev->lu_kick_index)
+	if (!vdev->lu_kicks ||
+	    vfio_pci_lu_irq_type(vdev->irq_type) != vdev->lu_kick_type)
 		return;
 	for_each_set_bit(vector, vdev->lu_kicks, vdev->lu_kick_count) {
 		if (!xa_load(&vdev->ctx, vector))
@@ -523,8 +511,8 @@ static void vfio_pci_lu_snapshot_irqs(struct vfio_pci_core_device *vdev,
 	if (!vdev->lu_kicks)
 		return;
 	if (ser->irq_type == VFIO_PCI_SER_IRQ_NONE)
-		ser->irq_type = vfio_pci_lu_irq_type(vdev->lu_kick_index);
-	if (ser->irq_type == vfio_pci_lu_irq_type(vdev->lu_kick_index))
+		ser->irq_type = vdev->lu_kick_type;
+	if (ser->irq_type == vdev->lu_kick_type)
 		ser->irq_count = max(ser->irq_count, vdev->lu_kick_count);
 }
 
