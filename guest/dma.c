@@ -235,14 +235,6 @@ int dma_ring_is_consistent(void *ctx)
 	return 0;
 }
 
-int dma_load_next(void *ctx)
-{
-	int rc = kexec_load_next();
-
-	(void)ctx;
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 int dma_mark(void *ctx)
 {
 	struct dma *d = ctx;

@@ -71,7 +71,6 @@ int dma_ring_up(void *ctx);
 int dma_frames_arrive(void *ctx);
 int dma_ring_is_consistent(void *ctx);
 int dma_goes_on(void *ctx);
-int dma_load_next(void *ctx);
 int dma_mark(void *ctx);
 int dma_preserve_memfd(void *ctx);
 int dma_preserve_iommufd(void *ctx);
@@ -89,6 +88,15 @@ bool dma_keeps(void *ctx);
 	STEP("the receive ring is up", dma_ring_up),			\
 	SYNC("ready")
 
+/* What a new one begins with that looks at the card: all of it is back. */
+#define DMA_STEPS_BACK							\
+	SYNC("booted"),							\
+	STEP("the session is retrieved", dma_get_session),		\
+	STEP("the files are retrieved", dma_get_files),			\
+	STEP("memory is intact", dma_memory_is_intact),			\
+	SYNC("retrieved"),						\
+	STEP("the registers are mapped", dma_map_registers)
+
 /* dma-new.c: steps in the new kernel */
 int dma_find(void *ctx);
 int dma_bound_by_itself(void *ctx);
@@ -103,6 +111,7 @@ int dma_map_registers(void *ctx);
 int dma_replenish(void *ctx);
 int dma_frames_are_whole(void *ctx);
 int dma_frames_crossed(void *ctx);
+int dma_final_count(void *ctx);
 int dma_finish(void *ctx);
 int dma_close_everything(void *ctx);
 int dma_is_stopped(void *ctx);

@@ -27,7 +27,7 @@ int frozen_spare(void *d);
 	STEP("the receive ring is up", dma_ring_up),			\
 	SYNC("ready"),							\
 	STEP("frames arrive", dma_frames_arrive),			\
-	STEP("the next kernel is loaded", dma_load_next),		\
+	STEP("the next kernel is loaded", kexec_load_next),		\
 	STEP("the page table is marked", dma_mark),			\
 	STEP("the memfd is preserved", dma_preserve_memfd),		\
 	STEP("the iommufd is preserved", dma_preserve_iommufd),		\

@@ -98,7 +98,7 @@ void power_off(void) __attribute__((noreturn));
 #define OTHER_KERNEL	"/boot/other/bzImage"
 
 int kexec_load_file(const char *kernel, const char *initrd);
-int kexec_load_next(void);
+int kexec_load_next(void *ctx);
 int kexec_load_crash(const char *kernel, const char *initrd);
 int kexec_load_old(unsigned long flags);
 int kexec_unload(void);

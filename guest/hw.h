@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "uapi-compat.h"
+#include "../lib/uapi.h"
 
 /* luo.c */
 int luo_open(void);

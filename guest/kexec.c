@@ -46,11 +46,7 @@ int kexec_load_file(const char *kernel, const char *initrd)
 	return rc ? rc : load(kernel, initrd, cmdline, 0);
 }
 
-/*
- * The next kernel with its archive; or, where two kernels take turns, the other
- * one with this archive, see initramfs.py.
- */
-int kexec_load_next(void)
+static int load_next(void)
 {
 	char kernel[32];
 	int rc;
@@ -65,6 +61,18 @@ int kexec_load_next(void)
 	rc = kexec_load_file(kernel, "/tmp/initrd");
 	unlink("/tmp/initrd");
 	return rc;
+}
+
+/*
+ * A step: the next kernel with its archive; or, where two kernels take turns, the
+ * other one with this archive, see initramfs.py.
+ */
+int kexec_load_next(void *ctx)
+{
+	int rc = load_next();
+
+	(void)ctx;
+	return rc ? v_error(rc, "kexec_file_load") : 0;
 }
 
 /* The kernel that a panic jumps into. */

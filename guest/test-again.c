@@ -54,7 +54,7 @@ static int second_kernel(struct dma *d)
 			   takes),
 		STEP_WHEN("the session is finished", dma_finish, takes),
 		CHECK_WHEN("frames arrive after that", frames_go_on, takes),
-		STEP("the next kernel is loaded", dma_load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		SYNC("kexec"),
 	};
 

@@ -58,7 +58,7 @@ int test_back_down(unsigned int stage)
 	static const struct step steps[] = {
 		DMA_STEPS_READY,
 		STEP("frames arrive", dma_frames_arrive),
-		STEP("the next kernel is loaded", dma_load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		STEP("the page table is marked", dma_mark),
 		STEP("everything is preserved", dma_preserve_all),
 		STEP_WHEN("a crash kernel is loaded", dma_load_crash, frozen),

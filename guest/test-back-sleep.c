@@ -285,7 +285,7 @@ static const struct step back_sleep[] = {
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("the page table is marked", dma_mark),
 	CHECK("a preserve that comes too late is refused", too_late),
-	STEP("the next kernel is loaded", dma_load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("everything is preserved", dma_preserve_all),
 	STEP("more memory is preserved", preserve_more),
 	SYNC("preserved"),

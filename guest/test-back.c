@@ -171,7 +171,7 @@ static const struct step back_out[] = {
 	STEP("the receive ring is up", dma_ring_up),
 	SYNC("ready"),
 	STEP("frames arrive", dma_frames_arrive),
-	STEP("the next kernel is loaded", dma_load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("the page table is marked", dma_mark),
 	STEP("everything is preserved", dma_preserve_all),
 	SYNC("preserved"),

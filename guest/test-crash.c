@@ -84,7 +84,7 @@ static int load_crash(void *p)
 static const struct step old_kernel[] = {
 	DMA_STEPS_READY,
 	STEP("frames arrive", dma_frames_arrive),
-	STEP("the next kernel is loaded", dma_load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("the page table is marked", dma_mark),
 	STEP("everything is preserved", dma_preserve_all),
 	STEP("a crash kernel is loaded", load_crash),

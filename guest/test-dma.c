@@ -83,12 +83,7 @@ static int final_count(void *p)
 
 	if (d->keep)
 		rc = dma_ring_is_consistent(d);
-	frames_scan(&d->rx, &d->nic);
-	frames_report(&d->rx);
-	frames_report_hist(&d->rx);
-	if (d->rx.holes || d->rx.dups || d->rx.corrupt)
-		return -EIO;
-	return rc;
+	return dma_final_count(d) ? -EIO : rc;
 }
 
 static int new_send(void *p)

@@ -159,7 +159,7 @@ static int old_kernel(struct dma *d)
 		STEP("failures can be injected", open_faults),
 		DMA_STEPS_READY,
 		STEP("frames arrive", dma_frames_arrive),
-		STEP("the next kernel is loaded", dma_load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		STEP("the page table is marked", dma_mark),
 		STEP("each failure: create a session", sweep_create),
 		STEP("each failure: preserve the memfd", sweep_memfd),

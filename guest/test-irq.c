@@ -230,7 +230,7 @@ static const struct step old_kernel[] = {
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("interrupts are set up", set_up),
 	STEP("each cause is served", each_is_served),
-	STEP("the next kernel is loaded", dma_load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("the page table is marked", dma_mark),
 	STEP("everything is preserved", dma_preserve_all),
 	STEP("each cause is served when preserved", each_is_served),
@@ -245,16 +245,11 @@ static const struct step old_kernel[] = {
 
 static const struct step middle_kernel[] = {
 	CHECK("vfio-pci has bound itself to the card", dma_bound_by_itself),
-	SYNC("booted"),
-	STEP("the session is retrieved", dma_get_session),
-	STEP("the files are retrieved", dma_get_files),
-	STEP("memory is intact", dma_memory_is_intact),
-	SYNC("retrieved"),
-	STEP("the registers are mapped", dma_map_registers),
+	DMA_STEPS_BACK,
 	CHECK("more frames arrive in new descriptors", dma_replenish),
 	STEP("the session is finished", dma_finish),
 	STEP("it is closed", dma_close_session),
-	STEP("the next kernel is loaded", dma_load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("all is preserved again", dma_preserve_all),
 	SYNC("preserved"),
 	STEP("frames are contiguous and written down", dma_write_down),
@@ -343,25 +338,9 @@ static int no_second_kick(void *p)
 	return bad;
 }
 
-static int final_count(void *p)
-{
-	struct irq *q = p;
-	struct frames *rx = &q->dma.rx;
-
-	frames_scan(rx, &q->dma.nic);
-	frames_report(rx);
-	frames_report_hist(rx);
-	return rx->holes || rx->dups || rx->corrupt ? -EIO : 0;
-}
-
 static const struct step new_kernel[] = {
 	CHECK("vfio-pci has bound itself to the card", dma_bound_by_itself),
-	SYNC("booted"),
-	STEP("the session is retrieved", dma_get_session),
-	STEP("the files are retrieved", dma_get_files),
-	STEP("memory is intact", dma_memory_is_intact),
-	SYNC("retrieved"),
-	STEP("the registers are mapped", dma_map_registers),
+	DMA_STEPS_BACK,
 	CHECK("a cause of each phase is pending", raise_retrieved),
 	SYNC("rearm"),
 	STEP("interrupts are set up again", set_up_again),
@@ -375,7 +354,7 @@ static const struct step new_kernel[] = {
 	      dma_ring_is_consistent),
 	CHECK("more frames arrive in new descriptors", dma_replenish),
 	SYNC("continued"),
-	CHECK("the final count is whole", final_count),
+	CHECK("the final count is whole", dma_final_count),
 	CHECK("the session is finished", dma_finish),
 	SYNC("finished"),
 	STEP("everything is closed", dma_close_everything),

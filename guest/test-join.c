@@ -83,7 +83,7 @@ int test_join(unsigned int stage)
 		STEP("the receive ring is up", dma_ring_up),
 		SYNC("ready"),
 		STEP("frames arrive", dma_frames_arrive),
-		STEP("the next kernel is loaded", dma_load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		STEP("the page table is marked", dma_mark),
 		STEP("memfd, iommufd and device are preserved",
 		     dma_preserve_all),

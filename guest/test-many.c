@@ -69,14 +69,6 @@ static int send(void *p)
 	return rc;
 }
 
-static int load_next(void *p)
-{
-	int rc = kexec_load_next();
-
-	(void)p;
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 static int preserve(void *p)
 {
 	struct many *m = p;
@@ -139,7 +131,7 @@ static const struct step old_kernel[] = {
 	SYNC("ready"),
 	STEP("frames arrive at every card", frames_arrive),
 	STEP("every card sends frames", send),
-	STEP("the next kernel is loaded", load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("every machine is preserved in a session of its own", preserve),
 	SYNC_WHEN("plug", has_hot),
 	STEP_WHEN("a card is plugged in while others are preserved", hot_comes,

@@ -20,14 +20,6 @@ static int memfd;
 static uint64_t len;
 static void *mem;
 
-static int load_next(void *p)
-{
-	int rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
-
-	(void)p;
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 static int fill(void *p)
 {
 	(void)p;
@@ -94,7 +86,7 @@ static int close_all(void *p)
 
 static const struct step first[] = {
 	STEP("memory is filled", fill),
-	STEP("the next kernel is loaded", load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("the memfd is preserved", preserve),
 	SYNC("kexec"),
 };
@@ -105,7 +97,7 @@ static const struct step between[] = {
 	STEP("its content is intact", intact),
 	STEP("the session is finished", finish),
 	STEP("the session is closed", close_session),
-	STEP("the next kernel is loaded", load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("the memfd is preserved once more", preserve),
 	SYNC("kexec"),
 };

@@ -176,14 +176,6 @@ static int as_before(void *p)
 	return bad;
 }
 
-static int load_next(void *p)
-{
-	int rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
-
-	(void)p;
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 /* One iommufd with a device that is not preserved: freezing it is refused. */
 static int set_up_blocker(void *p)
 {
@@ -392,7 +384,7 @@ int test_mock_failnth(unsigned int stage)
 		     sweep_unpreserve),
 		CHECK("everything is as before", as_before),
 		CHECK_WHEN("nothing is leaked", dma_no_leak, dma_has_kmemleak),
-		STEP("the next kernel is loaded", load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		STEP("everything is preserved", preserve_all),
 		STEP("so is an iommufd with a device that is not",
 		     set_up_blocker),

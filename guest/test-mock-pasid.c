@@ -278,14 +278,6 @@ static int race(void *p)
 	return kept && kept < i ? 0 : v_error(0, "only one side ever won");
 }
 
-static int load_next(void *p)
-{
-	int rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
-
-	(void)p;
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 static int preserve_again(void *p)
 {
 	int rc = mock_kit_session(p, MOCK_SESSION);
@@ -412,7 +404,7 @@ int test_mock_pasid(unsigned int stage)
 		STEP("after backing out nothing has changed", back_out),
 		CHECK("a preserve that races with an attach loses nothing",
 		      race),
-		STEP("the next kernel is loaded", load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		STEP("everything is preserved again", preserve_again),
 		SYNC("kexec"),
 	};

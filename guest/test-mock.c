@@ -16,15 +16,6 @@ static int set_up(void *p)
 	return mock_kit_open(p, 2, 3);
 }
 
-static int load_next(void *p)
-{
-	int rc;
-
-	(void)p;
-	rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 static int preserve(void *p)
 {
 	int rc = mock_kit_session(p, MOCK_SESSION);
@@ -92,7 +83,7 @@ static const struct step old_kernel[] = {
 	CHECK("nothing of it can change", frozen),
 	STEP("the session is closed", cancel),
 	CHECK("everything can change", mutable),
-	STEP("the next kernel is loaded", load_next),
+	STEP("the next kernel is loaded", kexec_load_next),
 	STEP("everything is preserved again", preserve),
 	SYNC("kexec"),
 };

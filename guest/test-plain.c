@@ -4,14 +4,6 @@
 
 #include "guest.h"
 
-static int load_next(void *p)
-{
-	int rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
-
-	(void)p;
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 static int booted(void *p)
 {
 	(void)p;
@@ -21,7 +13,7 @@ static int booted(void *p)
 int test_plain_kexec(unsigned int stage)
 {
 	static const struct step before[] = {
-		STEP("the next kernel is loaded", load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		SYNC("kexec"),
 	};
 	static const struct step after[] = {

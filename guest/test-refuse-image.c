@@ -89,7 +89,7 @@ static int keep_again(void *p)
 
 	if (rc)
 		return v_error(rc, "unload");
-	rc = dma_load_next(p);
+	rc = kexec_load_next(p);
 	if (rc)
 		return rc;
 	rc = keep(p);
@@ -110,7 +110,7 @@ int test_refuse_image(unsigned int stage)
 	static const struct step steps[] = {
 		DMA_STEPS_READY,
 		STEP("frames arrive", dma_frames_arrive),
-		STEP("the next kernel is loaded", dma_load_next),
+		STEP("the next kernel is loaded", kexec_load_next),
 		STEP("the page table is marked", dma_mark),
 		STEP("the memfd is preserved", dma_preserve_memfd),
 		STEP("the iommufd is preserved", dma_preserve_iommufd),

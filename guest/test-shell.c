@@ -10,14 +10,6 @@
 
 #define BUSYBOX	"/bin/busybox"
 
-static int load_next(void *p)
-{
-	int rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
-
-	(void)p;
-	return rc ? v_error(rc, "kexec_file_load") : 0;
-}
-
 static void shell(void)
 {
 	static char *const env[] = {
@@ -75,7 +67,7 @@ static int run_shell(void *p)
 int test_shell(unsigned int stage)
 {
 	static const struct step steps[] = {
-		CHECK("the next kernel is loaded", load_next),
+		CHECK("the next kernel is loaded", kexec_load_next),
 		SYNC("shell"),
 		STEP("the shell has ended", run_shell),
 	};

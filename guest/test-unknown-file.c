@@ -18,12 +18,8 @@ static int memfd;
 
 static int load_next(void *p)
 {
-	int rc;
-
-	(void)p;
 	cmdline_add_next("initcall_blacklist=memfd_luo_init");
-	rc = kexec_load_file(NEXT_KERNEL, NEXT_INITRD);
-	return rc ? v_error(rc, "kexec_file_load") : 0;
+	return kexec_load_next(p);
 }
 
 static int preserve(void *p)

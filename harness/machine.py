@@ -32,23 +32,13 @@ TESTDEV_TRACES = ('iommu_testdev_dma_result',)
 
 
 @dataclass
-class Nic:
+class Nic(vfiouser.Placed):
     """One of several test NICs: where it is, and the address that it has."""
 
     slot: int                       # on the root bus; of its port when behind one
     bus: int = 0                    # not 0: behind a root port, as the only device of this bus
     kept: bool = True               # the scenario keeps it over the kexec
     plugged: bool = True            # False: the scenario plugs it in
-
-    @property
-    def bdf(self):
-        """Where it is, as bb:dd.f."""
-        return f'{self.bus:02x}:00.0' if self.bus else f'00:{self.slot:02x}.0'
-
-    @property
-    def port(self):
-        """Where the root port above it is, or None."""
-        return f'00:{self.slot:02x}.0' if self.bus else None
 
     @property
     def name(self):

@@ -42,16 +42,8 @@ R_ID, R_RUN, R_ADDRESS, R_PERIOD, R_DONE, R_REFUSED, R_WRONG = 0, 4, 8, 0x10, 0x
 ID = 0x72726566                     # "ferr"
 
 
-@dataclass
-class Endpoint:
-    """What one device is, and where QEMU puts it."""
-
-    slot: int                       # on the root bus; of its port when behind one
-    kind: int = 0                   # subsystem id: tells the guest what to do with it
-    ats: bool = False               # with ATS and PRI
-    width: int = 20                 # bits of a PASID
-    bus: int = 0                    # not 0: behind a root port, as the only device of this bus
-    kept: bool = True               # the scenario keeps it over the kexec
+class Placed:
+    """Something with a slot of the root bus, or, when it has a bus, behind a root port there."""
 
     @property
     def bdf(self):
@@ -62,6 +54,18 @@ class Endpoint:
     def port(self):
         """Where the root port above it is, or None."""
         return f'00:{self.slot:02x}.0' if self.bus else None
+
+
+@dataclass
+class Endpoint(Placed):
+    """What one device is, and where QEMU puts it."""
+
+    slot: int                       # on the root bus; of its port when behind one
+    kind: int = 0                   # subsystem id: tells the guest what to do with it
+    ats: bool = False               # with ATS and PRI
+    width: int = 20                 # bits of a PASID
+    bus: int = 0                    # not 0: behind a root port, as the only device of this bus
+    kept: bool = True               # the scenario keeps it over the kexec
 
     @property
     def name(self):

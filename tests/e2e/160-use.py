@@ -3,10 +3,8 @@
 from dataclasses import replace
 
 from harness.judges import Missing
-from harness.scenario import FRAME_JUDGES, INTO_BREAK, SECOND_NIC, Scenario, broken
+from harness.scenario import FRAME_JUDGES, INTO_BREAK, NO_DEBUGFS, SECOND_NIC, Scenario, broken
 
-# KHO warns when its file in debugfs cannot be made, and goes on without it.
-TOLERATED = ('kho_add_subtree+',)
 # What is free differs by as much from one boot to the next, whatever is kept
 NOISE = 1024
 
@@ -68,7 +66,7 @@ CONTROLS = [broken(use, 'replace', ('frames', 'faults'), INTO_BREAK, at={}, chec
             for use in USE]
 
 FAILING = [replace(use, name=f'use-faults-{use.name[4:]}', kernels=('debug', 'debug'), rate=100,
-                   memory='2G', timeout=900, long=True, tolerate=TOLERATED, check=None,
+                   memory='2G', timeout=900, long=True, tolerate=NO_DEBUGFS, check=None,
                    options={'use': 1, 'faults': 1},
                    summary='the same, and each allocation of a replace fails in turn')
            for use in USE]

@@ -4,7 +4,7 @@
 A retrieve that works in spite of a failure cannot be repeated, so what comes after it is not tried.
 The scenarios "pressure" try it: once one allocation has failed, all that follow fail, too.
 """
-from harness.scenario import FRAME_JUDGES, SECOND_NIC, Scenario
+from harness.scenario import FRAME_JUDGES, NO_DEBUGFS, SECOND_NIC, Scenario
 
 
 def check(run, wanted=('failnth_old', 'failnth_new')):
@@ -17,15 +17,11 @@ def check(run, wanted=('failnth_old', 'failnth_new')):
     return found
 
 
-# KHO warns when its file in debugfs cannot be made, and goes on without it.
-TOLERATED = ('kho_add_subtree+',)
-
-
 def faults(name, iommu, order):
     """Return one scenario; a file that another one needs is retrieved with it."""
     return Scenario(name=f'faults-{name}', test='faults', kernels=('debug', 'debug'), rate=100,
                     iommu=iommu, memory='2G', timeout=600, judges=FRAME_JUDGES, check=check,
-                    options={'faults': 1, 'order': order}, extra=SECOND_NIC, tolerate=TOLERATED,
+                    options={'faults': 1, 'order': order}, extra=SECOND_NIC, tolerate=NO_DEBUGFS,
                     append='vfio_pci.disable_idle_d3=1', long=True,
                     summary='DMA goes on whichever allocation fails')
 
@@ -35,7 +31,7 @@ def pressure(name, iommu, order):
     return Scenario(name=f'pressure-{name}', test='dma', kernels=('old', 'debug'), rate=100,
                     iommu=iommu, memory='2G', timeout=600, judges=FRAME_JUDGES,
                     check=lambda run: check(run, ('failnth_new',)),
-                    options={'faults': 2, 'order': order}, tolerate=TOLERATED, long=True,
+                    options={'faults': 2, 'order': order}, tolerate=NO_DEBUGFS, long=True,
                     summary='DMA goes on however little memory a retrieve gets')
 
 
