@@ -130,6 +130,7 @@ int test_many(unsigned int stage);
 int test_lib(unsigned int stage);
 int test_memfd(unsigned int stage);
 int test_mock(unsigned int stage);
+int test_mock_dirty(unsigned int stage);
 int test_mock_failnth(unsigned int stage);
 int test_mock_pasid(unsigned int stage);
 int test_pasid(unsigned int stage);

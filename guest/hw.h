@@ -39,6 +39,7 @@ int iommufd_copy(int fd, uint32_t ioas, uint64_t from, uint64_t len,
 int iommufd_unmap(int fd, uint32_t ioas, uint64_t iova, uint64_t len);
 int iommufd_ranges(int fd, uint32_t ioas, struct iommu_iova_range *ranges,
 		   uint32_t *n);
+int iommufd_small_pages(int fd, uint32_t ioas);
 int iommufd_allow(int fd, uint32_t ioas, const struct iommu_iova_range *ranges,
 		  uint32_t n);
 int iommufd_change_process(int fd);

@@ -34,6 +34,7 @@ static const struct test tests[] = {
 	{ "lib", test_lib },
 	{ "memfd", test_memfd },
 	{ "mock", test_mock },
+	{ "mock-dirty", test_mock_dirty },
 	{ "mock-failnth", test_mock_failnth },
 	{ "mock-pasid", test_mock_pasid },
 	{ "pasid", test_pasid },

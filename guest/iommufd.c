@@ -100,6 +100,20 @@ int iommufd_ranges(int fd, uint32_t ioas, struct iommu_iova_range *ranges,
 	return rc;
 }
 
+/* Each page has an entry of its own from now on; nothing may be mapped yet. */
+int iommufd_small_pages(int fd, uint32_t ioas)
+{
+	struct iommu_option arg = {
+		.size = sizeof(arg),
+		.option_id = IOMMU_OPTION_HUGE_PAGES,
+		.op = IOMMU_OPTION_OP_SET,
+		.object_id = ioas,
+		.val64 = 0,
+	};
+
+	return sys_ioctl(fd, IOMMU_OPTION, &arg);
+}
+
 int iommufd_allow(int fd, uint32_t ioas, const struct iommu_iova_range *ranges,
 		  uint32_t n)
 {

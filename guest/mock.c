@@ -149,13 +149,10 @@ int mock_track_dirty(int iommufd, uint32_t hwpt, bool on)
 	return sys_ioctl(iommufd, IOMMU_HWPT_SET_DIRTY_TRACKING, &arg);
 }
 
-/*
- * Let the device write every other page, and count those of them that iommufd saw.
- * It may see others, too: of contiguous pages that share an entry.
- */
-int mock_count_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len)
+/* Let the device write the pages whose bits are set. */
+int mock_write_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len,
+		     const uint64_t *set)
 {
-	uint64_t pages = len / PAGE, set[64] = { 0 }, got[64] = { 0 };
 	struct iommu_test_cmd cmd = {
 		.op = IOMMU_TEST_OP_DIRTY, .id = hwpt,
 		.dirty = {
@@ -163,18 +160,38 @@ int mock_count_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len)
 			.uptr = (uintptr_t)set,
 		},
 	};
+
+	return test_op(iommufd, &cmd);
+}
+
+/* Which pages iommufd saw written; without @keep it has not seen them any more. */
+int mock_read_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len,
+		    bool keep, uint64_t *got)
+{
 	struct iommu_hwpt_get_dirty_bitmap arg = {
 		.size = sizeof(arg), .hwpt_id = hwpt, .iova = iova,
 		.length = len, .page_size = PAGE, .data = (uintptr_t)got,
+		.flags = keep ? IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR : 0,
 	};
+
+	return sys_ioctl(iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
+}
+
+/*
+ * Let the device write every other page, and count those of them that iommufd saw.
+ * It may see others, too: of contiguous pages that share an entry.
+ */
+int mock_count_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len)
+{
+	uint64_t pages = len / PAGE, set[64] = { 0 }, got[64] = { 0 };
 	unsigned int i;
 	int rc, n = 0;
 
 	for (i = 0; i < pages && i < 64 * 64; i += 2)
 		set[i / 64] |= 1ULL << i % 64;
-	rc = test_op(iommufd, &cmd);
+	rc = mock_write_dirty(iommufd, hwpt, iova, len, set);
 	if (!rc)
-		rc = sys_ioctl(iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
+		rc = mock_read_dirty(iommufd, hwpt, iova, len, false, got);
 	for (i = 0; i < 64; i++)
 		n += __builtin_popcountll(got[i] & set[i]);
 	return rc ? rc : n;

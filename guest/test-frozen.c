@@ -74,15 +74,7 @@ static int do_allow(struct dma *d)
 
 static int do_small_pages(struct dma *d)
 {
-	struct iommu_option arg = {
-		.size = sizeof(arg),
-		.option_id = IOMMU_OPTION_HUGE_PAGES,
-		.op = IOMMU_OPTION_OP_SET,
-		.object_id = d->state->ioas_id,
-		.val64 = 0,
-	};
-
-	return sys_ioctl(d->iommufd, IOMMU_OPTION, &arg);
+	return iommufd_small_pages(d->iommufd, d->state->ioas_id);
 }
 
 static int do_destroy_ioas(struct dma *d)

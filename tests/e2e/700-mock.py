@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """iommufd's mock IOMMU as a client of the live update: no device, no VT-d, a debug kernel."""
-from harness.scenario import Scenario
+from dataclasses import replace
+
+from harness.scenario import Scenario, broken
 
 JUDGES = ('verdict', 'console', 'handover')
 MOCK = {'test': 'mock', 'topology': 'none', 'iommu': 'none', 'memory': '2G', 'timeout': 400,
         'kernels': ('debug', 'debug'), 'judges': JUDGES}
+DIRTY = Scenario(name='mock-dirty', **{**MOCK, 'test': 'mock-dirty'},
+                 summary='what mock devices write is tracked over a kexec')
 
 SCENARIOS = [
     Scenario(name='mock-kexec', options={'first': 'devices'}, **MOCK,
              summary='mock devices over a kexec: same ids, same page tables, all goes on'),
     Scenario(name='mock-pasid', **{**MOCK, 'test': 'mock-pasid'},
              summary='mock devices with PASIDs: what is refused, and a kexec with 64 of them'),
+    DIRTY,
+    broken(DIRTY, 'dirty', ('verdict',), DIRTY.kernels),
+    replace(DIRTY, name='mock-dirty-cleared', options={'spoil': 'cleared'}, must_fail=('verdict',),
+            summary='control: the marks are cleared before they are read, which must be noticed'),
     Scenario(name='mock-failnth', long=True, **{**MOCK, 'test': 'mock-failnth'},
              summary='mock devices over a kexec, each allocation of each call fails once'),
 ]

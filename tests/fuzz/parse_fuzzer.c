@@ -123,11 +123,16 @@ size_t fuzz_seed(unsigned int n, u8 *data)
 {
 	const unsigned int chains = ARRAY_SIZE(vec_chain_changes);
 	const unsigned int records = ARRAY_SIZE(vec_record_changes);
+	const unsigned int dirty = ARRAY_SIZE(vec_dirty_changes);
 
-	if (n > chains + records)
+	if (n > chains + records + dirty)
 		return 0;
 	vec_build(&image);
-	if (n > chains)
+	if (n > chains + records) {
+		n -= chains + records + 1;
+		vec_track_dirty(&image);
+		vec_apply(&image, &vec_dirty_changes[n].change);
+	} else if (n > chains)
 		vec_apply(&image, &vec_record_changes[n - chains - 1]);
 	else if (n)
 		vec_apply(&image, &vec_chain_changes[n - 1]);

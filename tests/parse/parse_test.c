@@ -119,6 +119,27 @@ static void test_record_changes(void)
 		       vec_record_changes[i].name);
 }
 
+/* Unit, domain and entries say the same of dirty tracking, or it is refused. */
+static void test_dirty(void)
+{
+	const struct vec_dirty *dirty;
+	struct vec_image *image;
+	size_t i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(vec_dirty_changes); i++) {
+		dirty = &vec_dirty_changes[i];
+		image = new_image();
+		vec_track_dirty(image);
+		vec_apply(image, &dirty->change);
+		ret = parse_one(image, dirty->victim);
+		if (ret != dirty->change.ret)
+			printf("# %d instead of %d\n", ret, dirty->change.ret);
+		result(ret == dirty->change.ret, dirty->change.name);
+		free(image);
+	}
+}
+
 static void test_hidden(void)
 {
 	struct vec_image *image = new_image();
@@ -345,6 +366,7 @@ int main(void)
 	test_good();
 	test_chain_changes();
 	test_record_changes();
+	test_dirty();
 	test_hidden();
 	test_root_address();
 	test_empty();

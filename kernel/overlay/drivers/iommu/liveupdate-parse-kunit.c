@@ -99,6 +99,27 @@ static void parse_bad_records(struct kunit *test)
 		parse_one_change(test, &vec_record_changes[i]);
 }
 
+/* Who tracks what is written, and who is able to, has to fit together. */
+static void parse_dirty(struct kunit *test)
+{
+	const struct iommu_record_ser *rec;
+	const struct vec_dirty *dirty;
+	struct iommu_parse p;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(vec_dirty_changes); i++) {
+		dirty = &vec_dirty_changes[i];
+		vec_build(test->priv);
+		vec_track_dirty(test->priv);
+		vec_apply(test->priv, &dirty->change);
+		KUNIT_ASSERT_EQ(test, parse_image(test, &p), 0);
+		ret = iommu_liveupdate_parse_record(&p, dirty->victim, &rec);
+		KUNIT_EXPECT_EQ_MSG(test, ret, dirty->change.ret, "%s: %s",
+				    dirty->change.name, iommu_parse_reason(&p));
+	}
+}
+
 static void parse_not_preserved(struct kunit *test)
 {
 	struct vec_image *image = test->priv;
@@ -166,13 +187,10 @@ static void parse_counts(struct kunit *test)
 }
 
 static struct kunit_case parse_cases[] = {
-	KUNIT_CASE(parse_good),
-	KUNIT_CASE(parse_bad_chain),
-	KUNIT_CASE(parse_bad_records),
-	KUNIT_CASE(parse_not_preserved),
-	KUNIT_CASE_SLOW(parse_every_byte),
-	KUNIT_CASE(parse_counts),
-	{},
+	KUNIT_CASE(parse_good),		 KUNIT_CASE(parse_bad_chain),
+	KUNIT_CASE(parse_bad_records),	 KUNIT_CASE(parse_dirty),
+	KUNIT_CASE(parse_not_preserved), KUNIT_CASE_SLOW(parse_every_byte),
+	KUNIT_CASE(parse_counts),	 {},
 };
 
 static struct kunit_suite parse_suite = {

@@ -455,9 +455,16 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_H(DOMAIN_SECOND, required, IOMMU_DOMAIN_SER_FORCE_SNOOPING, 0),
 	VEC_H(DOMAIN_SECOND, required, IOMMU_DOMAIN_SER_NEST_PARENT,
 	      -EOPNOTSUPP),
+	VEC_H(DOMAIN_SECOND, required, 0x10, -EOPNOTSUPP),
+
+	/* Dirty tracking: who is able to, and who does */
 	VEC_H(DOMAIN_SECOND, required, IOMMU_DOMAIN_SER_DIRTY_TRACKING,
-	      -EOPNOTSUPP),
-	VEC_H(DOMAIN_SECOND, required, 8, -EOPNOTSUPP),
+	      -EINVAL),
+	VEC_H(DOMAIN_FIRST, required, IOMMU_DOMAIN_SER_DIRTY_CAPABLE, -EINVAL),
+	VEC_H(DOMAIN_FIRST, required, IOMMU_DOMAIN_SER_DIRTY_ANY, -EINVAL),
+	VEC_H(DOMAIN_MOCK, required, IOMMU_DOMAIN_SER_DIRTY_TRACKING, -EINVAL),
+	VEC_H(DOMAIN_MOCK, required, IOMMU_DOMAIN_SER_DIRTY_CAPABLE, 0),
+	VEC_H(DOMAIN_MOCK, required, IOMMU_DOMAIN_SER_DIRTY_ANY, 0),
 	VEC_H(UNIT_LEGACY, optional, 0xffffffff, 0),
 	VEC_H(DOMAIN_LEGACY, optional, 1, 0),
 	VEC_H(DEVICE_FIRST, optional, 0x80000000, 0),
@@ -623,8 +630,10 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_V(SECOND, vtd.pasid0[0], 0x30001000 | 4 << 6 | 2 << 2 | 1),
 	VEC_V(SECOND, vtd.pasid0[0], 0x30001000 | 2 << 6 | 3 << 2 | 1),
 	VEC_V(SECOND, vtd.pasid0[0], 0x30000000 | 2 << 6 | 2 << 2 | 1),
+	VEC_V(SECOND, vtd.pasid0[0], 0x30001000 | 0x200 | 2 << 6 | 2 << 2 | 1),
 	VEC_V(SECOND, vtd.pasid0[1], 9),
 	VEC_V(FIRST, vtd.pasid0[0], 2 << 6 | 2 << 2 | 1),
+	VEC_V(FIRST, vtd.pasid0[0], 0x200 | 1 << 6 | 2 << 2 | 1),
 	VEC_V(FIRST, vtd.pasid0[2], 0x30001000),
 	VEC_V(FIRST, vtd.pasid0[2], 0x30002000 | 1 << 2),
 	VEC_V(FIRST, vtd.did, 1),
@@ -663,6 +672,7 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_P(A, vtd.entry[0], 0x30001000 | 2 << 6 | 2 << 2),
 	VEC_P(A, vtd.entry[0], 0x30000000 | 2 << 6 | 2 << 2 | 1),
 	VEC_P(A, vtd.entry[0], 0x30001000 | 4 << 6 | 2 << 2 | 1),
+	VEC_P(A, vtd.entry[0], 0x30001000 | 0x200 | 2 << 6 | 2 << 2 | 1),
 	VEC_P(B, vtd.entry[2], 0x30001000),
 	VEC_P(A, vtd.entry[1], 9),
 	VEC_P(A, vtd.did, 9),
@@ -673,6 +683,61 @@ static const struct vec_change vec_record_changes[] = {
 	VEC_P(MOCK, domain, VEC_DOMAIN_FIRST),
 };
 
+/**
+ * struct vec_dirty - One change to the image in which a domain tracks dirty
+ * @change: to any record, its ret is what the parser says about @victim
+ * @victim: a device
+ */
+struct vec_dirty {
+	struct vec_change change;
+	u32 victim;
+};
+
+#define VEC_T(who, new, err, type, field, owner)                           \
+	{                                                                  \
+		.change = VEC_AT(VEC_##who, new, err, struct iommu_##type, \
+				 field),                                   \
+		.victim = VEC_DEVICE_##owner,                              \
+	}
+
+/* After vec_track_dirty(): unit, domain and entries have to agree */
+static const struct vec_dirty vec_dirty_changes[] = {
+	VEC_T(DOMAIN_SECOND, IOMMU_DOMAIN_SER_DIRTY_ANY, 0, record_ser,
+	      required, SECOND),
+	VEC_T(DOMAIN_SECOND, 0, -EINVAL, record_ser, required, SECOND),
+	VEC_T(DOMAIN_SECOND, IOMMU_DOMAIN_SER_DIRTY_CAPABLE, -EINVAL,
+	      record_ser, required, SECOND),
+	VEC_T(DOMAIN_SECOND, IOMMU_DOMAIN_SER_DIRTY_TRACKING, -EINVAL,
+	      record_ser, required, SECOND),
+	VEC_T(UNIT_SCALABLE, 0xf00f5eULL, -EINVAL, unit_ser, vtd.ecap, SECOND),
+	VEC_T(UNIT_SCALABLE, 0xf00f5eULL, 0, unit_ser, vtd.ecap, LEGACY_A),
+	VEC_T(DEVICE_SECOND, 0x30001000 | 2 << 6 | 2 << 2 | 1, -EINVAL,
+	      device_ser, vtd.pasid0[0], SECOND),
+	VEC_T(PASID_A, 0x30001000 | 2 << 6 | 2 << 2 | 1, -EINVAL, pasid_ser,
+	      vtd.entry[0], SECOND),
+	VEC_T(DOMAIN_LEGACY, IOMMU_DOMAIN_SER_DIRTY_CAPABLE, -EINVAL,
+	      record_ser, required, LEGACY_A),
+	VEC_T(DOMAIN_LEGACY, IOMMU_DOMAIN_SER_DIRTY_ANY, -EINVAL, record_ser,
+	      required, LEGACY_A),
+};
+
+/* The second stage domain tracks, as its entries say and its unit is able to */
+static inline void vec_track_dirty(struct vec_image *image)
+{
+	struct iommu_unit_ser *unit = vec_slot(image, VEC_UNIT_SCALABLE);
+	struct iommu_domain_ser *domain = vec_slot(image, VEC_DOMAIN_SECOND);
+	struct iommu_device_ser *device = vec_slot(image, VEC_DEVICE_SECOND);
+	struct iommu_pasid_ser *a = vec_slot(image, VEC_PASID_A);
+	struct iommu_pasid_ser *c = vec_slot(image, VEC_PASID_C);
+
+	unit->vtd.ecap |= 1ULL << 45;
+	domain->head.required |= IOMMU_DOMAIN_SER_DIRTY_ANY;
+	device->vtd.pasid0[0] |= 0x200;
+	a->vtd.entry[0] |= 0x200;
+	c->vtd.entry[0] |= 0x200;
+}
+
+#undef VEC_T
 #undef VEC_P
 #undef VEC_V
 #undef VEC_D

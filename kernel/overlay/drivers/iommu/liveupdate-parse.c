@@ -76,6 +76,7 @@ struct vtd_field {
 };
 
 static const struct vtd_field cap_nd = { 0, 3 };
+static const struct vtd_field ecap_ssads = { 45, 1 };
 static const struct vtd_field ctx_lo_present = { 0, 1 };
 static const struct vtd_field ctx_lo_tt = { 2, 2 };
 static const struct vtd_field ctx_hi_aw = { 0, 3 };
@@ -85,6 +86,7 @@ static const struct vtd_field sm_ctx_hi_rid_pasid = { 0, 20 };
 static const struct vtd_field pasid_0_present = { 0, 1 };
 static const struct vtd_field pasid_0_aw = { 2, 3 };
 static const struct vtd_field pasid_0_pgtt = { 6, 3 };
+static const struct vtd_field pasid_0_ssade = { 9, 1 };
 static const struct vtd_field pasid_1_did = { 0, 16 };
 static const struct vtd_field pasid_2_flpm = { 2, 2 };
 
@@ -646,6 +648,21 @@ static int check_pt(const struct iommu_pt_ser *pt, const struct subject *s)
 	return 0;
 }
 
+/* Who tracks must be able to, and a first stage table never is. */
+static int check_dirty(const struct iommu_domain_ser *domain,
+		       const struct subject *s)
+{
+	u32 dirty = domain->head.required & IOMMU_DOMAIN_SER_DIRTY_ANY;
+
+	if (dirty == IOMMU_DOMAIN_SER_DIRTY_TRACKING)
+		return refuse(s, "required", "tracks and is not able to",
+			      domain->head.required);
+	if (dirty && domain->pt.format == IOMMU_PT_SER_X86_64)
+		return refuse(s, "required", "not of the format",
+			      domain->head.required);
+	return 0;
+}
+
 static int check_domain(const struct iommu_record_ser *rec,
 			const struct subject *s)
 {
@@ -665,7 +682,7 @@ static int check_domain(const struct iommu_record_ser *rec,
 			      domain->nr_attachments);
 	if (domain->nid != NID_ANY && domain->nid > MAX_NID)
 		return refuse(s, "nid", "too large", domain->nid);
-	return 0;
+	return check_dirty(domain, s);
 }
 
 /* The context entry is the one of the domain's table. */
@@ -676,6 +693,9 @@ static int check_vtd_legacy(const struct iommu_device_vtd_ser *vtd,
 	if (domain->pt.format != IOMMU_PT_SER_VTDSS)
 		return refuse(s, "domain", "not for legacy mode",
 			      domain->pt.format);
+	if (domain->head.required & IOMMU_DOMAIN_SER_DIRTY_ANY)
+		return refuse(s, "domain", "tracks dirty in legacy mode",
+			      domain->head.required);
 	if (vtd->pasid_dir_pa || vtd->max_pasid || vtd->pasid_dir_order ||
 	    vtd->pasid_table_pa || !all_zero(vtd->pasid0, sizeof(vtd->pasid0)))
 		return refuse(s, "pasid", "not in legacy mode",
@@ -694,11 +714,28 @@ static int check_vtd_legacy(const struct iommu_device_vtd_ser *vtd,
 	return 0;
 }
 
+/* The unit is able to track what the domain tracks, and the entry says so. */
+static int check_vtd_dirty(u64 entry, const struct iommu_domain_ser *domain,
+			   const struct iommu_unit_ser *unit, const char *field,
+			   const struct subject *s)
+{
+	u32 dirty = domain->head.required & IOMMU_DOMAIN_SER_DIRTY_ANY;
+
+	if (dirty && !bits(unit->vtd.ecap, ecap_ssads))
+		return refuse(s, "domain", "tracks dirty, not the unit", dirty);
+	if (bits(entry, pasid_0_ssade) !=
+	    !!(dirty & IOMMU_DOMAIN_SER_DIRTY_TRACKING))
+		return refuse(s, field, "tracks dirty, or the domain", entry);
+	return 0;
+}
+
 /* A PASID entry is present and is the one of the domain's table. */
 static int check_vtd_pasid_entry(const void *words, u16 did,
-				 const struct iommu_pt_ser *pt,
+				 const struct iommu_domain_ser *domain,
+				 const struct iommu_unit_ser *unit,
 				 const char *field, const struct subject *s)
 {
+	const struct iommu_pt_ser *pt = &domain->pt;
 	unsigned int pgtt;
 	u64 entry[3];
 	bool same;
@@ -719,7 +756,7 @@ static int check_vtd_pasid_entry(const void *words, u16 did,
 			      entry[0]);
 	if (bits(entry[1], pasid_1_did) != did)
 		return refuse(s, "did", "not in the entry", did);
-	return 0;
+	return check_vtd_dirty(entry[0], domain, unit, field, s);
 }
 
 static int check_vtd_did(u16 did, const struct iommu_unit_ser *unit,
@@ -734,6 +771,7 @@ static int check_vtd_did(u16 did, const struct iommu_unit_ser *unit,
 /* The entry of PASID 0 is the one of the domain's table. */
 static int check_vtd_scalable(const struct iommu_device_vtd_ser *vtd,
 			      const struct iommu_domain_ser *domain,
+			      const struct iommu_unit_ser *unit,
 			      const struct subject *s)
 {
 	if (vtd->pasid_dir_order > MAX_PASID_DIR_ORDER ||
@@ -752,7 +790,7 @@ static int check_vtd_scalable(const struct iommu_device_vtd_ser *vtd,
 	    bits(vtd->ctx[0], sm_ctx_lo_pdts) > vtd->pasid_dir_order + 2U ||
 	    bits(vtd->ctx[1], sm_ctx_hi_rid_pasid))
 		return refuse(s, "ctx", "not the directory", vtd->ctx[0]);
-	return check_vtd_pasid_entry(vtd->pasid0, vtd->did, &domain->pt,
+	return check_vtd_pasid_entry(vtd->pasid0, vtd->did, domain, unit,
 				     "pasid0", s);
 }
 
@@ -785,7 +823,7 @@ static int check_device_vtd(const struct iommu_device_ser *device,
 	if (!(unit->vtd.ctx_kept[half / 64] & BIT_ULL(half % 64)))
 		return refuse(s, "rid", "context table not kept", device->rid);
 
-	return vtd->scalable ? check_vtd_scalable(vtd, domain, s) :
+	return vtd->scalable ? check_vtd_scalable(vtd, domain, unit, s) :
 			       check_vtd_legacy(vtd, domain, s);
 }
 
@@ -1085,8 +1123,8 @@ static int check_pasid_vtd(const struct iommu_pasid_ser *pasid,
 	ret = check_vtd_did(vtd->did, unit, s);
 	if (ret)
 		return ret;
-	return check_vtd_pasid_entry(vtd->entry, vtd->did, &domain->pt, "entry",
-				     s);
+	return check_vtd_pasid_entry(vtd->entry, vtd->did, domain, unit,
+				     "entry", s);
 }
 
 static int check_pasid(const struct iommu_record_ser *rec,

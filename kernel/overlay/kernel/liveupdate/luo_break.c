@@ -29,6 +29,7 @@
  *  adopt	the new kernel does not take over what the IOMMU uses
  *  scrub	entries without a record are not cleared when it does
  *  restore	kept devices get a default domain
+ *  dirty	the mock forgets which page tables track what is written
  *  other	what has the address of a kept device gets its page table
  *  vfio_reset	vfio-pci resets the device when it is retrieved
  *  hold	a held memfd can be truncated before it is finished

@@ -550,6 +550,17 @@ bool intel_liveupdate_probe_finalize(struct device *dev)
 	return true;
 }
 
+/*
+ * Tracking goes on without its being switched on, which would clear the marks in
+ * the leaves. That the unit is able to is a matter of paging_domain_compatible().
+ */
+static void intel_restore_dirty(struct dmar_domain *domain, u32 required)
+{
+	if (required & IOMMU_DOMAIN_SER_DIRTY_CAPABLE)
+		domain->domain.dirty_ops = intel_liveupdate_dirty_ops();
+	domain->dirty_tracking = !!(required & IOMMU_DOMAIN_SER_DIRTY_TRACKING);
+}
+
 /**
  * intel_liveupdate_restore_domain - Build a domain over the tables in use
  * @dev: the first device that uses it
@@ -588,6 +599,7 @@ int intel_liveupdate_restore_domain(struct device *dev,
 	} else if (ser->pt.format == IOMMU_PT_SER_VTDSS) {
 		domain->domain.ops = &intel_ss_paging_domain_ops;
 		domain->iotlb_sync_map |= cap_caching_mode(iommu->cap);
+		intel_restore_dirty(domain, ser->head.required);
 		ret = pt_iommu_vtdss_restore(&domain->sspt, &ser->pt);
 	} else {
 		ret = -EINVAL;
@@ -610,7 +622,7 @@ err_free:
 	return ret;
 }
 
-/* Does a PASID entry name this page table? */
+/* Does a PASID entry name this page table, and track what the domain tracks? */
 static bool pasid_names_domain(const u64 *entry, struct dmar_domain *domain)
 {
 	struct pt_iommu_x86_64_hw_info fs;
@@ -622,7 +634,8 @@ static bool pasid_names_domain(const u64 *entry, struct dmar_domain *domain)
 	}
 	pt_iommu_vtdss_hw_info(&domain->sspt, &ss);
 	return (entry[0] & VTD_PAGE_MASK) == ss.ssptptr &&
-	       ((entry[0] >> 2) & 0x7) == ss.aw;
+	       ((entry[0] >> 2) & 0x7) == ss.aw &&
+	       pasid_tracks_dirty(entry) == domain->dirty_tracking;
 }
 
 /* Does the entry that the hardware uses name this page table? */

@@ -74,6 +74,12 @@ static inline u16 pasid_did(const u64 *entry)
 	return entry[1] & 0xffff;
 }
 
+/* Does hardware mark in the leaves what is written with this entry? */
+static inline bool pasid_tracks_dirty(const u64 *entry)
+{
+	return entry[0] & BIT_ULL(9);
+}
+
 static inline bool pasid_differs(const u64 *ctx, u32 pasid, const void *want)
 {
 	const u64 *entry = ctx_pasid(ctx, pasid);

@@ -10,9 +10,11 @@
  * the root table, the context tables that hold a kept device, and the PASID
  * directory of each kept device with those PASID tables that hold a kept entry
  * are preserved through KHO, each page as it is. The page tables are the domains'
- * business (generic_pt). The interrupt remapping table and the page request queue
- * are preserved only as a shield: the hardware points at them until the next
- * kernel has programmed its own.
+ * business (generic_pt). Where writes are tracked (SSADE in the PASID entry)
+ * hardware marks them in the leaves all along, and the marks are read in the
+ * next kernel. The interrupt remapping table and the page request queue are
+ * preserved only as a shield: the hardware points at them until the next kernel
+ * has programmed its own.
  *
  * What a device caches
  *
@@ -255,12 +257,17 @@ static int intel_preserve_domain(struct iommu_domain *iommu_domain,
 	    !intel_domain_is_ss_paging(domain))
 		return liveupdate_refuse("DMAR", -EOPNOTSUPP,
 					 "a domain without a page table");
-	if (domain->nested_parent || iommu_domain->dirty_ops)
+	if (domain->nested_parent)
 		return liveupdate_refuse("DMAR", -EOPNOTSUPP,
-					 "a nesting parent, or tracks dirty");
+					 "a nesting parent");
 
 	if (domain->force_snooping)
 		ser->head.required |= IOMMU_DOMAIN_SER_FORCE_SNOOPING;
+	/* iommufd has shut the door: it is neither switched on nor off now. */
+	if (iommu_domain->dirty_ops)
+		ser->head.required |= IOMMU_DOMAIN_SER_DIRTY_CAPABLE;
+	if (domain->dirty_tracking)
+		ser->head.required |= IOMMU_DOMAIN_SER_DIRTY_TRACKING;
 	ser->nid = domain->iommu.nid;
 	return domain->iommu.ops->preserve(&domain->iommu, &ser->pt);
 }
@@ -546,7 +553,9 @@ static int intel_preserve_device(struct device *dev,
 		if (ret)
 			return ret;
 	}
-	if (ser->vtd.did != domain_id_iommu(domain, iommu)) {
+	if (ser->vtd.did != domain_id_iommu(domain, iommu) ||
+	    (ser->vtd.scalable &&
+	     pasid_tracks_dirty(ser->vtd.pasid0) != domain->dirty_tracking)) {
 		ret = intel_refuse_entry(dev, IOMMU_NO_PASID);
 		goto err_pasid;
 	}
@@ -601,7 +610,8 @@ static int intel_preserve_pasid(struct device *dev, u32 pasid,
 			ctx_pasid(device->vtd.ctx, pasid) :
 			NULL;
 	if (!entry || !(READ_ONCE(entry[0]) & 1) ||
-	    pasid_did(entry) != domain_id_iommu(domain, info->iommu))
+	    pasid_did(entry) != domain_id_iommu(domain, info->iommu) ||
+	    pasid_tracks_dirty(entry) != domain->dirty_tracking)
 		return intel_refuse_entry(dev, pasid);
 
 	table_pa = virt_to_phys(PTR_ALIGN_DOWN(entry, PAGE_SIZE));

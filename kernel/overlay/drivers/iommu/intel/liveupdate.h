@@ -17,6 +17,7 @@ struct device_domain_info;
 struct dmar_domain;
 struct intel_iommu;
 struct iommu_device_ser;
+struct iommu_dirty_ops;
 struct iommu_domain;
 struct iommu_domain_ser;
 struct iommu_liveupdate_ops;
@@ -67,6 +68,7 @@ int intel_replace(struct iommu_domain *domain, struct device *dev,
 
 /* In iommu.c, for both sides */
 struct dmar_domain *intel_liveupdate_domain_alloc(void);
+const struct iommu_dirty_ops *intel_liveupdate_dirty_ops(void);
 struct intel_iommu *intel_liveupdate_lookup(struct device *dev);
 struct device *intel_liveupdate_rmrr(struct intel_iommu *iommu, bool relaxable);
 void intel_liveupdate_enable_pri(struct device_domain_info *info);

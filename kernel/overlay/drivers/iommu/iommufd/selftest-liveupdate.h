@@ -35,6 +35,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/kho_query.h>
 #include <linux/liveupdate.h>
+#include <linux/liveupdate_break.h>
 #include <linux/liveupdate_refuse.h>
 
 #include "../liveupdate-priv.h"
@@ -48,7 +49,6 @@
 
 /* Driver part of a domain */
 #define MOCK_LU_HUGE 0x1
-#define MOCK_LU_DIRTY_OPS 0x2
 
 struct mock_lu_domain_ser {
 	u32 flags;
@@ -107,14 +107,15 @@ static int mock_lu_preserve_domain(struct iommu_domain *domain,
 	struct mock_iommu_domain *mock = to_mock_domain(domain);
 	struct mock_lu_domain_ser *part = (void *)ser->raw;
 
-	if (!mock_lu_is_paging(domain) || mock->flags & MOCK_DIRTY_TRACK)
-		return liveupdate_refuse("mock", -EOPNOTSUPP,
-					 "no page table, or tracks dirty");
+	if (!mock_lu_is_paging(domain))
+		return liveupdate_refuse("mock", -EOPNOTSUPP, "no page table");
 
 	if (domain->ops == &amdv1_mock_huge_ops)
 		part->flags |= MOCK_LU_HUGE;
 	if (domain->dirty_ops)
-		part->flags |= MOCK_LU_DIRTY_OPS;
+		ser->head.required |= IOMMU_DOMAIN_SER_DIRTY_CAPABLE;
+	if (mock->flags & MOCK_DIRTY_TRACK)
+		ser->head.required |= IOMMU_DOMAIN_SER_DIRTY_TRACKING;
 	ser->nid = mock->iommu.nid;
 	return mock->iommu.ops->preserve(&mock->iommu, &ser->pt);
 }
@@ -202,8 +203,14 @@ static int mock_lu_restore_domain(struct device *dev,
 				  struct iommu_domain **domainp)
 {
 	const struct mock_lu_domain_ser *part = (const void *)ser->raw;
+	u32 dirty = ser->head.required & IOMMU_DOMAIN_SER_DIRTY_ANY;
 	struct mock_iommu_domain *mock;
 	int ret;
+
+	if (dirty && to_mock_dev(dev)->flags & MOCK_FLAGS_DEVICE_NO_DIRTY)
+		return -EINVAL;
+	if (liveupdate_break("dirty"))
+		dirty = 0;
 
 	mock = kzalloc_obj(*mock);
 	if (!mock)
@@ -219,8 +226,11 @@ static int mock_lu_restore_domain(struct device *dev,
 		return ret;
 	}
 
-	if (part->flags & MOCK_LU_DIRTY_OPS)
+	/* Switching it on would clear the marks in the leaves. */
+	if (dirty & IOMMU_DOMAIN_SER_DIRTY_CAPABLE)
 		mock->domain.dirty_ops = &amdv1_mock_dirty_ops;
+	if (dirty & IOMMU_DOMAIN_SER_DIRTY_TRACKING)
+		mock->flags |= MOCK_DIRTY_TRACK;
 	if (part->flags & MOCK_LU_HUGE) {
 		mock->domain.pgsize_bitmap = MOCK_HUGE_PAGE_SIZE | PAGE_SIZE;
 	} else {

@@ -241,8 +241,17 @@ static_assert(sizeof(struct iommu_unit_ser) == IOMMU_SER_SLOT_SIZE);
 /* iommu_domain_ser.head.required */
 #define IOMMU_DOMAIN_SER_FORCE_SNOOPING 0x1
 #define IOMMU_DOMAIN_SER_NEST_PARENT 0x2
-#define IOMMU_DOMAIN_SER_DIRTY_TRACKING 0x4 /* enabled, not capable */
-#define IOMMU_DOMAIN_SER_KNOWN (IOMMU_DOMAIN_SER_FORCE_SNOOPING)
+/*
+ * Writes of devices leave a mark in the leaves of the page table while tracking
+ * is on, and it can be switched on where the domain is capable. The marks are in
+ * the tables alone, and no record says which there are.
+ */
+#define IOMMU_DOMAIN_SER_DIRTY_TRACKING 0x4 /* enabled, and so capable */
+#define IOMMU_DOMAIN_SER_DIRTY_CAPABLE 0x8
+#define IOMMU_DOMAIN_SER_DIRTY_ANY \
+	(IOMMU_DOMAIN_SER_DIRTY_TRACKING | IOMMU_DOMAIN_SER_DIRTY_CAPABLE)
+#define IOMMU_DOMAIN_SER_KNOWN \
+	(IOMMU_DOMAIN_SER_FORCE_SNOOPING | IOMMU_DOMAIN_SER_DIRTY_ANY)
 
 /**
  * struct iommu_domain_ser - One page table and what belongs to it
