@@ -141,6 +141,7 @@ int test_refuse(unsigned int stage);
 int test_refuse_image(unsigned int stage);
 int test_refuse_rmrr(unsigned int stage);
 int test_selftest(unsigned int stage);
+int test_selftest_kept(unsigned int stage);
 int test_shell(unsigned int stage);
 int test_unknown_file(unsigned int stage);
 int test_window(unsigned int stage);

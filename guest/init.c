@@ -45,6 +45,7 @@ static const struct test tests[] = {
 	{ "refuse-image", test_refuse_image },
 	{ "refuse-rmrr", test_refuse_rmrr },
 	{ "selftest", test_selftest },
+	{ "selftest-kept", test_selftest_kept },
 	{ "shell", test_shell },
 	{ "unknown-file", test_unknown_file },
 	{ "window", test_window },

@@ -8,6 +8,10 @@
  * console as it is, and line by line to the verdict port ("# out LINE"). It is
  * the host that knows which of its results to expect: a step is ok when the
  * program has ended by itself.
+ *
+ * selftest-kept: the same with a kexec in between. LU_PHASE in the environment
+ * tells the program on which side it is, see tests/selftests/exchange.h, and
+ * LU_SPOIL, from spoil=, what to do wrong; fixture=A:B:... chooses what it runs.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -79,12 +83,32 @@ static void take_output(const char *buf, size_t n)
 	}
 }
 
-static void child(const char *path, const char *name, int out)
+/* -f FIXTURE for each one that is asked for, to programs that know that */
+static void fixtures(char *name, char **args, size_t n)
 {
+	static char list[512];
+	char *save = NULL, *w;
+	size_t i = 0;
+
+	args[i++] = name;
+	snprintf(list, sizeof(list), "%s", opt_str("fixture", ""));
+	for (w = strtok_r(list, ":", &save); w && i + 2 < n;
+	     w = strtok_r(NULL, ":", &save)) {
+		args[i++] = "-f";
+		args[i++] = w;
+	}
+	args[i] = NULL;
+}
+
+static void child(const char *path, char *name, int out)
+{
+	char *args[32];
+
+	fixtures(name, args, ARRAY_SIZE(args));
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
 	close(out);
-	execl(path, name, NULL);
+	execv(path, args);
 	perror(path);
 	_exit(127);
 }
@@ -110,7 +134,7 @@ static bool follow(int fd, uint64_t end)
 static int run_one(void *p)
 {
 	uint64_t start = now_ms();
-	const char *name = names[current++];
+	char *name = names[current++];
 	int fds[2], status = 0;
 	char path[320], key[80];
 	bool ended;
@@ -168,4 +192,32 @@ int test_selftest(unsigned int stage)
 		return VERDICT_SKIP;
 	}
 	return v_run(steps, nr, NULL);
+}
+
+static int run_phase(void *p)
+{
+	setenv("LU_PHASE", p, 1);
+	setenv("LU_SPOIL", opt_str("spoil", ""), 1);
+	add(opt_str("bin", ""));
+	return run_one(p);
+}
+
+static const struct step old_kernel[] = {
+	STEP("fixtures are preserved", run_phase),
+	STEP("the next kernel is loaded", kexec_load_next),
+	SYNC("kexec"),
+};
+
+static const struct step new_kernel[] = {
+	SYNC("booted"),
+	STEP("tests ran on retrieved fixtures", run_phase),
+};
+
+int test_selftest_kept(unsigned int stage)
+{
+	if (opt_str("hp", NULL))
+		write_file("/proc/sys/vm/nr_hugepages", opt_str("hp", "0"));
+	if (stage > 1)
+		return v_run(new_kernel, ARRAY_SIZE(new_kernel), "retrieve");
+	return kexec_after(old_kernel, ARRAY_SIZE(old_kernel), "preserve");
 }
