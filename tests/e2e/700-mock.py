@@ -29,6 +29,8 @@ SELFTESTS = [
             must_fail=('check',),
             summary='control: one id is another after the update, which must be noticed'),
     selftests('ioas', ('iommufd_ioas',), 108, long=True),
+    selftests('rest', ('iommufd', 'iommufd_mock_domain', 'iommufd_dirty_tracking',
+                       'vfio_compat_mock_domain', 'iommufd_viommu'), 133, long=True),
 ]
 
 SCENARIOS = [
