@@ -231,6 +231,74 @@ static void test_lu_restore(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, count_valids(test), 0);
 }
 
+/* Leaves in the order of the walk */
+struct lu_leaves {
+	bool write;
+	unsigned int nr;
+	u32 dirty;
+};
+
+static int __lu_dirty(struct pt_range *range, void *arg, unsigned int level,
+		      struct pt_table_p *table)
+{
+	struct pt_state pts = pt_init(range, level, table);
+	struct lu_leaves *leaves = arg;
+	int ret;
+
+	for_each_pt_level_entry(&pts) {
+		if (pts.type == PT_ENTRY_TABLE) {
+			ret = pt_descend(&pts, arg, __lu_dirty);
+			if (ret)
+				return ret;
+		}
+		if (pts.type != PT_ENTRY_OA)
+			continue;
+		if (leaves->write) {
+			pt_entry_make_write_clean(&pts);
+			pt_load_entry(&pts);
+		}
+		if (leaves->write && leaves->nr % 2 &&
+		    !pt_entry_make_write_dirty(&pts))
+			return -EAGAIN;
+		if (pt_entry_is_write_dirty(&pts))
+			leaves->dirty |= BIT(leaves->nr);
+		leaves->nr++;
+	}
+	return 0;
+}
+
+/* What hardware has marked as written is still marked, and nothing else is. */
+static void test_lu_dirty(struct kunit *test)
+{
+	struct kunit_iommu_priv *priv = test->priv;
+	struct lu_leaves before = { .write = true }, after = {};
+	struct lu_map maps[LU_MAX_MAPS];
+	struct lu_tables tables;
+	struct iommu_pt_ser ser;
+	struct pt_range range;
+	unsigned int nr;
+
+	lu_need_kho(test);
+	if (!pt_dirty_supported(priv->common))
+		kunit_skip(test, "the format does not track");
+	nr = lu_map_some(test, maps);
+	lu_collect(test, &tables);
+	range = pt_all_range(priv->common);
+	KUNIT_ASSERT_NO_ERRNO(test, pt_walk_range(&range, __lu_dirty, &before));
+	KUNIT_EXPECT_EQ(test, before.nr, nr);
+	KUNIT_EXPECT_EQ(test, before.dirty, 0xaa & (BIT(nr) - 1));
+
+	KUNIT_ASSERT_NO_ERRNO(test,
+			      priv->iommu->ops->preserve(priv->iommu, &ser));
+	lu_jump(test, &tables);
+	KUNIT_ASSERT_NO_ERRNO(test, pt_iommu_restore(&priv->fmt_table, &ser));
+
+	range = pt_all_range(priv->common);
+	KUNIT_ASSERT_NO_ERRNO(test, pt_walk_range(&range, __lu_dirty, &after));
+	KUNIT_EXPECT_EQ(test, after.nr, before.nr);
+	KUNIT_EXPECT_EQ(test, after.dirty, before.dirty);
+}
+
 /* An empty table is kept as well. */
 static void test_lu_empty(struct kunit *test)
 {
@@ -493,6 +561,7 @@ static int lu_kunit_init(struct kunit *test)
 
 static struct kunit_case lu_test_cases[] = {
 	KUNIT_CASE_FMT(test_lu_restore),
+	KUNIT_CASE_FMT(test_lu_dirty),
 	KUNIT_CASE_FMT(test_lu_empty),
 	KUNIT_CASE_FMT(test_lu_preserve_fails),
 	KUNIT_CASE_FMT(test_lu_unknown_feature),
