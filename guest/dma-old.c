@@ -105,6 +105,7 @@ static const struct step old_kernel[] = {
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("frames are sent", old_send),
 	STEP_WHEN("another device is set up", testdev_old, testdev_wanted),
+	STEP_WHEN("what the card writes is tracked", dma_track, dma_tracks),
 	STEP("the next kernel is loaded", kexec_load_next),
 	STEP_WHEN("the page table is marked", dma_mark, dma_keeps),
 	STEP("the memfd is preserved", dma_preserve_memfd),

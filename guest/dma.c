@@ -7,6 +7,7 @@
 
 #include "dma.h"
 #include "guest.h"
+#include "kit.h"
 
 uint64_t dma_token_memfd(void)
 {
@@ -89,6 +90,19 @@ int dma_make_memory(void *ctx)
 	return 0;
 }
 
+bool dma_tracks(void *ctx)
+{
+	return dma_keeps(ctx) && opt_u64("dirty", 0);
+}
+
+int dma_track(void *ctx)
+{
+	struct dma *d = ctx;
+
+	return want(iommufd_track_dirty(d->iommufd, d->state->hwpt_id, true),
+		    0, "track dirty pages");
+}
+
 /*
  * The page table is allocated over the filled address space and only then
  * attached: attaching to an address space by its own id would attach an empty
@@ -124,8 +138,10 @@ int dma_attach(void *ctx)
 			      TX_BUF_LEN, s->iova + RO_IOVA_OFF, false);
 	if (rc)
 		return v_error(rc, "IOMMU_IOAS_MAP_FILE, read-only");
-	rc = iommufd_hwpt_alloc(d->iommufd, s->dev_id, s->ioas_id,
-				&s->hwpt_id);
+	rc = iommufd_hwpt_alloc_flags(d->iommufd, s->dev_id, s->ioas_id,
+				      dma_tracks(d) ?
+				      IOMMU_HWPT_ALLOC_DIRTY_TRACKING : 0,
+				      &s->hwpt_id);
 	if (rc)
 		return v_error(rc, "IOMMU_HWPT_ALLOC");
 	s->table_pages = vmstat("nr_iommu_pages") - pages;

@@ -79,6 +79,8 @@ int dma_preserve_all(void *ctx);
 int dma_close_session(void *ctx);
 int dma_close_all(void *ctx);
 bool dma_keeps(void *ctx);
+bool dma_tracks(void *ctx);
+int dma_track(void *ctx);
 
 /* What most old kernels begin with: the card is ready to receive, and frames come. */
 #define DMA_STEPS_READY							\

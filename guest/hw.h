@@ -44,8 +44,11 @@ int iommufd_allow(int fd, uint32_t ioas, const struct iommu_iova_range *ranges,
 		  uint32_t n);
 int iommufd_change_process(int fd);
 int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt);
-int iommufd_hwpt_alloc_pasid(int fd, uint32_t dev, uint32_t ioas,
-			     uint32_t *hwpt);
+int iommufd_hwpt_alloc_flags(int fd, uint32_t dev, uint32_t ioas,
+			     uint32_t flags, uint32_t *hwpt);
+int iommufd_track_dirty(int fd, uint32_t hwpt, bool on);
+int iommufd_read_dirty(int fd, uint32_t hwpt, uint64_t iova, uint64_t len,
+		       bool keep, uint64_t *got);
 int iommufd_destroy(int fd, uint32_t id);
 int iommufd_hw_info(int fd, uint32_t dev, uint64_t *caps);
 int iommufd_mark(int fd, uint32_t hwpt, uint64_t token, uint32_t flags);

@@ -132,10 +132,12 @@ int iommufd_change_process(int fd)
 	return sys_ioctl(fd, IOMMU_IOAS_CHANGE_PROCESS, &arg);
 }
 
-int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt)
+int iommufd_hwpt_alloc_flags(int fd, uint32_t dev, uint32_t ioas,
+			     uint32_t flags, uint32_t *hwpt)
 {
 	struct iommu_hwpt_alloc arg = {
-		.size = sizeof(arg), .dev_id = dev, .pt_id = ioas,
+		.size = sizeof(arg), .flags = flags, .dev_id = dev,
+		.pt_id = ioas,
 	};
 	int rc = sys_ioctl(fd, IOMMU_HWPT_ALLOC, &arg);
 
@@ -143,18 +145,32 @@ int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt)
 	return rc;
 }
 
-/* One that can be attached to PASIDs, and beside them. */
-int iommufd_hwpt_alloc_pasid(int fd, uint32_t dev, uint32_t ioas,
-			     uint32_t *hwpt)
+int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt)
 {
-	struct iommu_hwpt_alloc arg = {
-		.size = sizeof(arg), .flags = IOMMU_HWPT_ALLOC_PASID,
-		.dev_id = dev, .pt_id = ioas,
-	};
-	int rc = sys_ioctl(fd, IOMMU_HWPT_ALLOC, &arg);
+	return iommufd_hwpt_alloc_flags(fd, dev, ioas, 0, hwpt);
+}
 
-	*hwpt = arg.out_hwpt_id;
-	return rc;
+int iommufd_track_dirty(int fd, uint32_t hwpt, bool on)
+{
+	struct iommu_hwpt_set_dirty_tracking arg = {
+		.size = sizeof(arg), .hwpt_id = hwpt,
+		.flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
+	};
+
+	return sys_ioctl(fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &arg);
+}
+
+/* Which pages of 4 KiB were seen written; without @keep they are seen only once. */
+int iommufd_read_dirty(int fd, uint32_t hwpt, uint64_t iova, uint64_t len,
+		       bool keep, uint64_t *got)
+{
+	struct iommu_hwpt_get_dirty_bitmap arg = {
+		.size = sizeof(arg), .hwpt_id = hwpt, .iova = iova,
+		.length = len, .page_size = 4096, .data = (uintptr_t)got,
+		.flags = keep ? IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR : 0,
+	};
+
+	return sys_ioctl(fd, IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
 }
 
 int iommufd_destroy(int fd, uint32_t id)

@@ -308,7 +308,7 @@ int mock_kit_frozen(struct mock_kit *k)
 		    "replace");
 	bad |= want(mock_pasid_attach(fd, s->dev[0].stdev, 77, s->hwpt[0]),
 		    -EBUSY, "attach a PASID");
-	bad |= want(mock_track_dirty(fd, s->hwpt[0], true), -EBUSY,
+	bad |= want(iommufd_track_dirty(fd, s->hwpt[0], true), -EBUSY,
 		    "track dirty pages");
 	bad |= want(iommufd_destroy(fd, s->dev[0].stdev), -EBUSY,
 		    "destroy the device");
@@ -319,10 +319,10 @@ static int dirty_pages(struct mock_kit *k, uint32_t hwpt)
 {
 	int fd = k->iommufd, bad = 0;
 
-	bad |= want(mock_track_dirty(fd, hwpt, true), 0, "track dirty pages");
+	bad |= want(iommufd_track_dirty(fd, hwpt, true), 0, "track dirty pages");
 	bad |= want(mock_count_dirty(fd, hwpt, MOCK_IOVA, MOCK_AREA),
 		    MOCK_AREA / 4096 / 2, "dirty pages");
-	bad |= want(mock_track_dirty(fd, hwpt, false), 0, "no longer");
+	bad |= want(iommufd_track_dirty(fd, hwpt, false), 0, "no longer");
 	return bad;
 }
 

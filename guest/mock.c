@@ -128,25 +128,9 @@ int mock_check_pins(int iommufd, void *mem, uint64_t len, unsigned int pins)
 /* One that can be attached to PASIDs, and that can track dirty pages. */
 int mock_hwpt(int iommufd, uint32_t dev_id, uint32_t ioas, uint32_t *hwpt)
 {
-	struct iommu_hwpt_alloc arg = {
-		.size = sizeof(arg), .dev_id = dev_id, .pt_id = ioas,
-		.flags = IOMMU_HWPT_ALLOC_PASID |
-			 IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
-	};
-	int rc = sys_ioctl(iommufd, IOMMU_HWPT_ALLOC, &arg);
-
-	*hwpt = arg.out_hwpt_id;
-	return rc;
-}
-
-int mock_track_dirty(int iommufd, uint32_t hwpt, bool on)
-{
-	struct iommu_hwpt_set_dirty_tracking arg = {
-		.size = sizeof(arg), .hwpt_id = hwpt,
-		.flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
-	};
-
-	return sys_ioctl(iommufd, IOMMU_HWPT_SET_DIRTY_TRACKING, &arg);
+	return iommufd_hwpt_alloc_flags(iommufd, dev_id, ioas,
+					IOMMU_HWPT_ALLOC_PASID |
+					IOMMU_HWPT_ALLOC_DIRTY_TRACKING, hwpt);
 }
 
 /* Let the device write the pages whose bits are set. */
@@ -164,19 +148,6 @@ int mock_write_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len,
 	return test_op(iommufd, &cmd);
 }
 
-/* Which pages iommufd saw written; without @keep it has not seen them any more. */
-int mock_read_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len,
-		    bool keep, uint64_t *got)
-{
-	struct iommu_hwpt_get_dirty_bitmap arg = {
-		.size = sizeof(arg), .hwpt_id = hwpt, .iova = iova,
-		.length = len, .page_size = PAGE, .data = (uintptr_t)got,
-		.flags = keep ? IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR : 0,
-	};
-
-	return sys_ioctl(iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
-}
-
 /*
  * Let the device write every other page, and count those of them that iommufd saw.
  * It may see others, too: of contiguous pages that share an entry.
@@ -191,7 +162,7 @@ int mock_count_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len)
 		set[i / 64] |= 1ULL << i % 64;
 	rc = mock_write_dirty(iommufd, hwpt, iova, len, set);
 	if (!rc)
-		rc = mock_read_dirty(iommufd, hwpt, iova, len, false, got);
+		rc = iommufd_read_dirty(iommufd, hwpt, iova, len, false, got);
 	for (i = 0; i < 64; i++)
 		n += __builtin_popcountll(got[i] & set[i]);
 	return rc ? rc : n;

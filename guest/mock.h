@@ -30,11 +30,8 @@ int mock_check_map(int iommufd, uint32_t hwpt, uint64_t iova, void *mem,
 		   uint64_t len);
 int mock_check_pins(int iommufd, void *mem, uint64_t len, unsigned int pins);
 int mock_hwpt(int iommufd, uint32_t dev_id, uint32_t ioas, uint32_t *hwpt);
-int mock_track_dirty(int iommufd, uint32_t hwpt, bool on);
 int mock_write_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len,
 		     const uint64_t *set);
-int mock_read_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len,
-		    bool keep, uint64_t *got);
 int mock_count_dirty(int iommufd, uint32_t hwpt, uint64_t iova, uint64_t len);
 
 /*

@@ -322,7 +322,8 @@ static int legacy_set_up(void *p)
 	if (!rc)
 		rc = iommufd_ioas_alloc(t->iommufd, &ioas);
 	if (!rc)
-		rc = iommufd_hwpt_alloc_pasid(t->iommufd, d->dev_id, ioas,
+		rc = iommufd_hwpt_alloc_flags(t->iommufd, d->dev_id, ioas,
+					      IOMMU_HWPT_ALLOC_PASID,
 					      &t->s->hwpt[AREA_B]);
 	if (!rc)
 		rc = vfio_attach(t->vfio[0], t->s->hwpt[AREA_B]);

@@ -187,7 +187,8 @@ int pasid_make_table(struct pasid_test *t, int iommufd, uint32_t dev_id,
 		rc = iommufd_map_file(iommufd, s->ioas[area], memfd, off,
 				      AREA_LEN, AREA_IOVA, true);
 	if (!rc)
-		rc = iommufd_hwpt_alloc_pasid(iommufd, dev_id, s->ioas[area],
+		rc = iommufd_hwpt_alloc_flags(iommufd, dev_id, s->ioas[area],
+					      IOMMU_HWPT_ALLOC_PASID,
 					      &s->hwpt[area]);
 	return rc ? v_error(rc, "a page table for PASIDs") : say_area(t, area);
 }

@@ -8,7 +8,8 @@
  * timeout= (ms); modules=late has the new kernel ask for its modules; unbound=1
  * means that no driver of the new kernel takes the card by itself; use=1 does all
  * that a VMM may do with an iommufd, see use.c; intruder=1 has another process
- * want the card;
+ * want the card; dirty=1 tracks what the card writes (spoil=dirty: at the second
+ * page table, too), for which the unit has to be able to;
  * kmemleak=0 leaves the leak scan out; testdev=1 has a second
  * device beside it that is not kept; crash=1 has both kernels load a crash
  * kernel beside it.
@@ -260,12 +261,14 @@ static const struct step new_kernel[] = {
 	CHECK_WHEN("the card is moved back", use_move_back, use_wanted),
 	CHECK_WHEN("a move that fails leaves it where it was",
 		   use_failing_move, use_failing),
+	CHECK_WHEN("what it wrote can be read", use_dirty, use_tracking),
 	SYNC("continued"),
 	CHECK("the final count is whole", final_count),
 	CHECK_WHEN("frames are sent", new_send, dma_keeps),
 	CHECK_WHEN("new memory is mapped, read by the card, unmapped",
 		   new_mapping, dma_keeps),
 	CHECK("the session is finished", dma_finish),
+	CHECK_WHEN("tracking is switched off", use_dirty_off, use_tracking),
 	SYNC_WHEN("finished", dma_keeps),
 	CHECK_WHEN("frames arrive after that", frames_after_finish, wants_fin),
 	USE_STEPS("after finish"),

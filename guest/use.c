@@ -112,6 +112,20 @@ int use_ranges(void *p)
 	return bad | dma_goes_on(d);
 }
 
+static int make_second_table(struct dma *d)
+{
+	bool track = !strcmp(opt_str("spoil", ""), "dirty");
+	struct dma_state *s = d->state;
+	int rc;
+
+	rc = iommufd_hwpt_alloc_flags(d->iommufd, s->dev_id, s->ioas_id,
+				      track ? IOMMU_HWPT_ALLOC_DIRTY_TRACKING :
+				      0, &second_hwpt);
+	if (!rc && track)
+		rc = iommufd_track_dirty(d->iommufd, second_hwpt, true);
+	return rc;
+}
+
 /* Left for use_replace(): it is filled from the kept address space. */
 int use_second_table(void *p)
 {
@@ -125,9 +139,7 @@ int use_second_table(void *p)
 	if (!bad)
 		bad |= want(iommufd_destroy(d->iommufd, hwpt), 0, "destroy it");
 	if (!second_hwpt)
-		bad |= want(iommufd_hwpt_alloc(d->iommufd, s->dev_id,
-					       s->ioas_id, &second_hwpt), 0,
-			    "a second page table");
+		bad |= want(make_second_table(d), 0, "a second page table");
 	bad |= want(iommufd_destroy(d->iommufd, s->hwpt_id), -EBUSY,
 		    "destroy the one in use");
 	bad |= want(iommufd_destroy(d->iommufd, s->ioas_id), -EBUSY,
@@ -176,6 +188,36 @@ int use_move_back(void *p)
 	int bad = want(vfio_attach(d->vfio, d->state->hwpt_id), 0, "replace");
 
 	return bad | dma_goes_on(d);
+}
+
+bool use_tracking(void *p)
+{
+	return use_wanted(p) && dma_tracks(p);
+}
+
+/* The unit marks nothing here, so that it is not known what has to be read. */
+int use_dirty(void *p)
+{
+	struct dma *d = p;
+	struct dma_state *s = d->state;
+	uint64_t got = 0;
+	int bad;
+
+	bad = want(iommufd_read_dirty(d->iommufd, s->hwpt_id, s->iova,
+				      64 * 4096, false, &got), 0,
+		   "read what is dirty");
+	bad |= want(iommufd_read_dirty(d->iommufd, second_hwpt, s->iova,
+				       64 * 4096, false, &got), -EOPNOTSUPP,
+		    "read it of a page table that does not track");
+	return bad | dma_goes_on(d);
+}
+
+int use_dirty_off(void *p)
+{
+	struct dma *d = p;
+
+	return want(iommufd_track_dirty(d->iommufd, d->state->hwpt_id, false),
+		    0, "no longer track");
 }
 
 static int to_second(void *p)

@@ -15,6 +15,9 @@ int use_second_table(void *ctx);
 int use_other_device(void *ctx);
 int use_move(void *ctx);
 int use_move_back(void *ctx);
+bool use_tracking(void *ctx);
+int use_dirty(void *ctx);
+int use_dirty_off(void *ctx);
 bool use_failing(void *ctx);
 int use_failing_move(void *ctx);
 

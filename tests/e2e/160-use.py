@@ -59,6 +59,26 @@ USE = [
     for name, iommu in (('legacy', 'legacy'), ('ss', 'scalable-ss'), ('fs', 'scalable-fs'))
 ]
 
+
+def tracked(run):
+    """SSADE of the card's entry is as its page table says, whichever it has at the moment."""
+    wanted = {'before': 1, 'after': 1, 'retrieved': 1, 'moved': 0, 'back': 1, 'finished': 0}
+    found = []
+    for label, bit in wanted.items():
+        entry = run.dumps.get(label, {}).get('requesters', {}).get(run.bdf)
+        if not entry or not entry['entry']:
+            found.append(Missing(f'{label}: the entry of the card was not read'))
+        elif entry['entry'][0] >> 9 & 1 != bit:
+            found.append(f'{label}: SSADE is not {bit}: {entry["entry"][0]:#x}')
+    return found + moved(run)
+
+
+# A unit of QEMU's cannot track. The kernel is told that it can: the bits are all there then.
+DIRTY = replace(USE[1], name='use-dirty', kernels=('break', 'break'), check=tracked,
+                append=f'{USE[1].append} liveupdate_break=ssads', options={'use': 1, 'dirty': 1},
+                at={**USE[1].at, 'continued': lambda run: run.dump('back')},
+                summary='page tables that track what is written, and do not, under traffic')
+
 # The ordinary attach, which blocks the device first
 CONTROLS = [broken(use, 'replace', ('frames', 'faults'), INTO_BREAK, at={}, check=None,
                    name=f'negative-break-replace-{use.name[4:]}', long=use.name == 'use-ss',
@@ -71,4 +91,8 @@ FAILING = [replace(use, name=f'use-faults-{use.name[4:]}', kernels=('debug', 'de
                    summary='the same, and each allocation of a replace fails in turn')
            for use in USE]
 
-SCENARIOS = [*USE, *CONTROLS, *FAILING, chain(5, 2000), chain(50, 200, long=True)]
+SCENARIOS = [*USE, DIRTY,
+             replace(DIRTY, name='use-dirty-both', must_fail=('check',),
+                     options={**DIRTY.options, 'spoil': 'dirty'},
+                     summary='control: both page tables track, which must be noticed'),
+             *CONTROLS, *FAILING, chain(5, 2000), chain(50, 200, long=True)]

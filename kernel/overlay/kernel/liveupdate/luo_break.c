@@ -30,6 +30,7 @@
  *  scrub	entries without a record are not cleared when it does
  *  restore	kept devices get a default domain
  *  dirty	the mock forgets which page tables track what is written
+ *  ssads	units are said to be able to track it, which none in QEMU is
  *  other	what has the address of a kept device gets its page table
  *  vfio_reset	vfio-pci resets the device when it is retrieved
  *  hold	a held memfd can be truncated before it is finished

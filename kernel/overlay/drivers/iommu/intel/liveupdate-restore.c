@@ -101,6 +101,8 @@ void intel_liveupdate_alloc_iommu(struct intel_iommu *iommu)
 {
 	bool crash = is_kdump_kernel() && !liveupdate_break("crash");
 
+	if (liveupdate_break("ssads"))
+		iommu->ecap |= VTD_ECAP_DIRTY;
 	if (!(crash || is_kho_boot()) || intel_iommu_enabled ||
 	    !(readl(iommu->reg + DMAR_GSTS_REG) & DMA_GSTS_TES))
 		return;

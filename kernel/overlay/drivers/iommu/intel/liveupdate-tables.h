@@ -74,10 +74,16 @@ static inline u16 pasid_did(const u64 *entry)
 	return entry[1] & 0xffff;
 }
 
+/* What ssads_supported() asks for: SMPWC and SSADS, 11.4.3 */
+#define VTD_ECAP_DIRTY (BIT_ULL(48) | BIT_ULL(45))
+
+/* Second Stage Access/Dirty Enable, 9.6 */
+#define PASID_SSADE BIT_ULL(9)
+
 /* Does hardware mark in the leaves what is written with this entry? */
 static inline bool pasid_tracks_dirty(const u64 *entry)
 {
-	return entry[0] & BIT_ULL(9);
+	return entry[0] & PASID_SSADE;
 }
 
 static inline bool pasid_differs(const u64 *ctx, u32 pasid, const void *want)
