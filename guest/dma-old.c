@@ -102,6 +102,8 @@ void dma_refuse_no_more(void)
 
 static const struct step old_kernel[] = {
 	DMA_STEPS_READY,
+	CHECK_WHEN("memory is of large folios", dma_memory_is_large,
+		   dma_wants_large),
 	STEP("frames arrive", dma_frames_arrive),
 	STEP("frames are sent", old_send),
 	STEP_WHEN("another device is set up", testdev_old, testdev_wanted),

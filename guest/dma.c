@@ -31,6 +31,25 @@ uint64_t dma_token(char what)
 	       what == 'i' ? dma_token_iommufd() : dma_token_vfio();
 }
 
+bool dma_wants_large(void *ctx)
+{
+	(void)ctx;
+	return opt_u64("large", 0);
+}
+
+/* Every part of memory that the card writes to. */
+int dma_memory_is_large(void *ctx)
+{
+	struct dma *d = ctx;
+	uint64_t off;
+	int bad = 0;
+
+	for (off = OFF_RX_BUF; off < d->state->mem_len; off += 2 * MIB)
+		if (!folio_is_large((char *)d->mem + off))
+			bad = v_error(0, "a folio of one page");
+	return bad;
+}
+
 bool dma_keeps(void *ctx)
 {
 	struct dma *d = ctx;

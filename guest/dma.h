@@ -81,6 +81,8 @@ int dma_close_all(void *ctx);
 bool dma_keeps(void *ctx);
 bool dma_tracks(void *ctx);
 int dma_track(void *ctx);
+bool dma_wants_large(void *ctx);
+int dma_memory_is_large(void *ctx);
 
 /* What most old kernels begin with: the card is ready to receive, and frames come. */
 #define DMA_STEPS_READY							\

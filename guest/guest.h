@@ -87,6 +87,7 @@ int make_memfd(const char *name, uint64_t size, void **map);
 void pattern_fill(void *mem, size_t len, uint64_t seed);
 size_t pattern_check(const void *mem, size_t len, uint64_t seed);
 int64_t physical_address(void *virt);
+bool folio_is_large(const void *virt);
 int snapshot_open(void);
 int machine_may_sleep(void *p);
 void power_off(void) __attribute__((noreturn));

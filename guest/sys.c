@@ -162,22 +162,50 @@ size_t pattern_check(const void *mem, size_t len, uint64_t seed)
 	return wrong;
 }
 
-/* Where the page behind @virt is, for the host. */
-int64_t physical_address(void *virt)
+/* One of the kernel's arrays of 64-bit words in a file. */
+static int read_word(const char *path, uint64_t index, uint64_t *word)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
+	n = pread(fd, word, sizeof(*word), index * sizeof(*word));
+	close(fd);
+	return n == sizeof(*word) ? 0 : -EIO;
+}
+
+static int64_t page_frame(const void *virt)
+{
+	uint64_t entry;
+	int rc = read_word("/proc/self/pagemap", (uintptr_t)virt / 4096, &entry);
+
+	if (rc)
+		return rc;
+	return entry >> 63 ? (int64_t)(entry & ((1ULL << 55) - 1)) : -EIO;
+}
+
+/* Where the page behind @virt is, for the host. */
+int64_t physical_address(void *virt)
+{
+	int64_t pfn;
+
 	/* The page must be there to have an address. */
 	*(volatile uint32_t *)virt = 0;
-	n = pread(fd, &entry, sizeof(entry), (uintptr_t)virt / 4096 * 8);
-	close(fd);
-	if (n != sizeof(entry) || !(entry >> 63))
-		return -EIO;
-	return (entry & ((1ULL << 55) - 1)) * 4096;
+	pfn = page_frame(virt);
+	return pfn < 0 ? pfn : pfn * 4096;
+}
+
+/* Is the page behind @virt part of a larger folio? */
+bool folio_is_large(const void *virt)
+{
+	uint64_t flags, compound = 3ULL << 15;
+	int64_t pfn;
+
+	(void)*(const volatile uint32_t *)virt;
+	pfn = page_frame(virt);
+	return pfn >= 0 && !read_word("/proc/kpageflags", pfn, &flags) &&
+	       flags & compound;
 }
 
 /* How a program hibernates by itself: it is under way while this is open. */

@@ -233,6 +233,8 @@ static const struct step new_kernel[] = {
 	CHECK_WHEN("that process did not get the card", intruder_result, has_intruder),
 	STEP("memory is intact", dma_memory_is_intact),
 	SYNC("retrieved"),
+	CHECK_WHEN("memory is of the same large folios", dma_memory_is_large,
+		   dma_wants_large),
 	CHECK_WHEN("memory is held", is_held, dma_keeps),
 	CHECK_WHEN("vfio-pci has come and bound itself", dma_bound_by_itself,
 		   on_request),

@@ -101,6 +101,25 @@ static int unmarked_in_use(void *p)
 	return end(bad | right_now(&kit, true));
 }
 
+/* A page table that is kept for nobody: the next kernel would not find it. */
+static int marked_unused(void *p)
+{
+	uint32_t other;
+	int bad = begin();
+
+	(void)p;
+	if (bad)
+		return end(bad);
+	bad |= want(iommufd_hwpt_alloc(kit.iommufd, kit.dev, kit.ioas, &other),
+		    0, "a second page table");
+	bad |= want(iommufd_mark(kit.iommufd, other, 2, 0), 0, "mark");
+	bad |= refused(kit_preserve_iommufd(&kit), -EINVAL, "iommufd",
+		       "is marked, and has no device");
+	bad |= want(iommufd_mark(kit.iommufd, other, 2,
+				 IOMMU_HWPT_LIVEUPDATE_UNMARK), 0, "unmark");
+	return end(bad | right_now(&kit, true));
+}
+
 /* Attached by the id of the address space: the page table is nobody's. */
 static int auto_in_use(void *p)
 {
@@ -355,8 +374,8 @@ static int not_attached(void *p)
 	(void)p;
 	if (bad)
 		return end(bad);
-	bad |= want(vfio_detach(kit.vfio), 0, "detach");
 	bad |= want(kit_preserve_iommufd(&kit), 0, "the iommufd");
+	bad |= want(vfio_detach(kit.vfio), 0, "detach");
 	bad |= refused(kit_preserve_vfio(&kit), -EINVAL, "vfio",
 		       "it is not attached");
 	kit_end_session(&kit);
@@ -375,8 +394,8 @@ static int attached_elsewhere(void *p)
 	(void)p;
 	if (bad)
 		return end(bad);
-	bad |= want(vfio_detach(kit.vfio), 0, "detach");
 	bad |= want(kit_preserve_iommufd(&kit), 0, "the iommufd");
+	bad |= want(vfio_detach(kit.vfio), 0, "detach");
 	bad |= want(iommufd_ioas_alloc(kit.iommufd, &ioas), 0, "another IOAS");
 	bad |= want(iommufd_hwpt_alloc(kit.iommufd, kit.dev, ioas, &hwpt), 0,
 		    "another page table");
@@ -586,6 +605,7 @@ int test_refuse(unsigned int stage)
 {
 	static const struct step steps[] = {
 		CHECK("no HWPT is marked: EINVAL", nothing_marked),
+		CHECK("a marked HWPT has no device: EINVAL", marked_unused),
 		CHECK("attached to a HWPT that is not marked: EOPNOTSUPP",
 		      unmarked_in_use),
 		CHECK("attached by IOAS to an automatic HWPT: EOPNOTSUPP",

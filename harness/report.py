@@ -97,3 +97,11 @@ def write_results(path, rows):
     with open(path, 'w', encoding='utf-8') as out:
         json.dump(data, out, indent=1)
         out.write('\n')
+
+
+def read_results(path):
+    """Return the rows that write_results() wrote."""
+    codes = {word: code for code, word in WORDS.items()}
+    with open(path, encoding='utf-8') as source:
+        return [(r['name'], codes[r['result']], r['seconds'], r['why'], r['folder'])
+                for r in json.load(source)]

@@ -2,7 +2,8 @@
 """Runs all tests: the harness's own unit tests, every tests/*/run script, every scenario.
 
 A test that tests/required.list names fails when it is missing, and when it is skipped although
-QEMU has everything (>= 11.1). Scenarios run one after the other: frames need a quiet host.
+QEMU has everything (>= 11.1). Scenarios run one after the other: frames need a quiet host. Those
+without frames run beside the test programs.
 """
 import argparse
 import glob
@@ -18,6 +19,7 @@ from harness import commands, contract, qemu, report, scenario
 TESTS = os.path.join(scenario.TOP, 'tests')
 LOGS = os.path.join(scenario.BUILD, 'test')
 OWN = ('e2e', 'harness')
+FRAMES = ('demo', 'harness')           # test programs that send frames
 LIMIT = 3600
 SKIP_LINE = re.compile(r'(?:not )?ok \d+ .*#\s*SKIP\s*(.*)', re.I)
 
@@ -126,6 +128,35 @@ class Session:
                                      f'    {os.path.relpath(run.folder)}']), flush=True)
 
 
+class Beside:
+    """The scenarios without frames, in a process of their own."""
+
+    def __init__(self, chosen, arguments):
+        self.names = [item.name for item in chosen if not item.rate]
+        self.path = os.path.join(LOGS, 'results-beside.json')
+        commands.drop(self.path)
+        # pylint: disable=consider-using-with
+        self.process = subprocess.Popen(
+            [sys.executable, '-B', os.path.join(TESTS, 'run'), '--beside', *arguments],
+            stdin=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait()
+
+    def rows(self):
+        """Wait for the end and return a row for each scenario."""
+        code = self.process.wait()
+        found = report.read_results(self.path) if os.path.exists(self.path) else []
+        lost = set(self.names) - {row[0] for row in found}
+        return found + [(name, scenario.FAIL, 0.0, f'no result; the process beside ended with '
+                         f'exit code {code}', '') for name in sorted(lost)]
+
+
 def parser():
     """Return the parser of tests/run."""
     options = argparse.ArgumentParser(prog='tests/run', description=__doc__)
@@ -133,25 +164,32 @@ def parser():
     options.add_argument('--list', action='store_true', help='list the tests and exit')
     options.add_argument('--long', action='store_true',
                          help='with the scenarios of make test-long')
+    options.add_argument('--beside', action='store_true', help=argparse.SUPPRESS)
     commands.common(options)
     options.add_argument('--patience', type=float, default=1.0, metavar='X',
                          help='multiply every time limit of a scenario')
     return options
 
 
-def run_all(programs, chosen, options):
-    """Run test programs and scenarios; return all that is known then."""
-    session = Session(qemu.find(options.qemu))
-    version = '.'.join(map(str, session.program.version))
-    print(f'QEMU {version} ({session.program.origin})' + (
-        '' if session.program.full_coverage() else f': reduced coverage; {qemu.HOW}'))
+def run_chosen(session, programs, chosen, options):
+    """Run test programs, then scenarios."""
     for name, argv, environment in programs:
         result, why, seconds = run_script(name, argv, environment)
         session.add(name, result, seconds, why)
     settings = {'accel': options.accel, 'kernels': commands.pairs(options.kernel),
                 'patience': options.patience, 'same_kernel_ok': bool(options.kernel)}
     session.scenarios(chosen, settings)
-    return session
+
+
+def run_all(session, programs, chosen, options, arguments):
+    """Run everything: first what needs no quiet host, two at a time."""
+    with Beside(chosen, arguments) as beside:
+        run_chosen(session, [p for p in programs if p[0] not in FRAMES], [], options)
+        session.rows += beside.rows()
+    run_chosen(session, [p for p in programs if p[0] in FRAMES],
+               [s for s in chosen if s.rate], options)
+    session.contract({n for n, s in scenario.load().items() if s.long})
+    session.missing()
 
 
 def run_tests(arguments):
@@ -162,16 +200,23 @@ def run_tests(arguments):
         return not options.name or any(name.startswith(n) for n in options.name)
 
     programs = [row for row in scripts() if wanted(row[0])]
-    known = scenario.load()
-    chosen = [s for n, s in known.items()
+    chosen = [s for n, s in scenario.load().items()
               if wanted(n) and (not s.long or options.long or options.name)]
     if options.list:
         print('\n'.join([row[0] for row in programs] + [s.name for s in chosen]))
         return 0
-    session = run_all(programs, chosen, options)
-    if not options.name:
-        session.contract({n for n, s in known.items() if s.long})
-        session.missing()
+    session = Session(qemu.find(options.qemu))
+    if options.beside:
+        run_chosen(session, [], [s for s in chosen if not s.rate], options)
+        report.write_results(os.path.join(LOGS, 'results-beside.json'), session.rows)
+        return 0
+    version = '.'.join(map(str, session.program.version))
+    print(f'QEMU {version} ({session.program.origin})' + (
+        '' if session.program.full_coverage() else f': reduced coverage; {qemu.HOW}'), flush=True)
+    if options.name:
+        run_chosen(session, programs, chosen, options)
+    else:
+        run_all(session, programs, chosen, options, arguments)
     report.write_results(os.path.join(LOGS, 'results.json'), session.rows)
     results = [row[1] for row in session.rows]
     print(report.totals(results))

@@ -31,11 +31,12 @@ REPLY, NO_REPLY, ERROR = 0x1, 0x10, 0x20
  REGION_WRITE, DMA_READ, DMA_WRITE, RESET) = range(1, 14)
 EINVAL = 22
 
-PM, EXPRESS, PASID, ATS, PRI = 0x40, 0x50, 0x100, 0x110, 0x120
+PM, EXPRESS, PASID, ATS, PRI, ACS = 0x40, 0x50, 0x100, 0x110, 0x120, 0x130
 COMMAND, BAR0, SUBSYSTEM, CAPABILITIES = 0x04, 0x10, 0x2c, 0x34
 PASID_CONTROL, ATS_CONTROL, PRI_CONTROL = PASID + 6, ATS + 6, PRI + 4
 PMCSR, DEVCTL, DEVCTL2 = PM + 4, EXPRESS + 8, EXPRESS + 0x28
 FLR = 1 << 15
+ISOLATED = 0x5c                     # requests and completions go upstream, whatever they name
 
 # Registers of BAR 0, all of 32 bits.
 R_ID, R_RUN, R_ADDRESS, R_PERIOD, R_DONE, R_REFUSED, R_WRONG = 0, 4, 8, 0x10, 0x14, 0x18, 0x1c
@@ -45,10 +46,13 @@ ID = 0x72726566                     # "ferr"
 class Placed:
     """Something with a slot of the root bus, or, when it has a bus, behind a root port there."""
 
+    function = 0
+
     @property
     def bdf(self):
         """Where it is, as bb:dd.f."""
-        return f'{self.bus:02x}:00.0' if self.bus else f'00:{self.slot:02x}.0'
+        place = f'{self.bus:02x}:00' if self.bus else f'00:{self.slot:02x}'
+        return f'{place}.{self.function}'
 
     @property
     def port(self):
@@ -66,19 +70,27 @@ class Endpoint(Placed):
     width: int = 20                 # bits of a PASID
     bus: int = 0                    # not 0: behind a root port, as the only device of this bus
     kept: bool = True               # the scenario keeps it over the kexec
+    function: int | None = None     # one of several of its slot, each in an IOMMU group of its own
+
+    def __post_init__(self):
+        self.acs = self.function is not None
+        self.function = self.function or 0
 
     @property
     def name(self):
         """A name for files and sockets."""
-        return f'vfu{self.slot:02x}'
+        return f'vfu{self.slot:02x}.{self.function}'
 
 
 def arguments(endpoint, path):
     """Return the QEMU arguments that make a machine have this device."""
     device = {'driver': 'vfio-user-pci', 'id': endpoint.name,
               'socket': {'type': 'unix', 'path': path}}
+    if endpoint.acs:
+        device['multifunction'] = True
     if not endpoint.bus:
-        return ['-device', json.dumps({**device, 'bus': 'pcie.0', 'addr': f'{endpoint.slot:x}.0'})]
+        place = f'{endpoint.slot:x}.{endpoint.function}'
+        return ['-device', json.dumps({**device, 'bus': 'pcie.0', 'addr': place})]
     port = f'rp-{endpoint.name}'
     return ['-device', f'pcie-root-port,id={port},bus=pcie.0,addr={endpoint.slot:x}.0,'
             f'chassis={endpoint.slot}', '-device', json.dumps({**device, 'bus': port})]
@@ -128,18 +140,23 @@ class Config:
 
     def _extended(self):
         endpoint, put = self.endpoint, self.put
-        put(PASID, 4, 0x1b | 1 << 16 | (ATS << 20 if endpoint.ats else 0))
+        last = ACS << 20 if endpoint.acs else 0
+        put(PASID, 4, 0x1b | 1 << 16 | (ATS << 20 if endpoint.ats else last))
         put(PASID + 4, 2, endpoint.width << 8 | 0x6)
         put(PASID_CONTROL, 2, 0, 0x7)
         if endpoint.ats:
             put(ATS, 4, 0x0f | 1 << 16 | PRI << 20)
             put(ATS + 4, 2, 0x20)
             put(ATS_CONTROL, 2, 0, 0x801f)
-            put(PRI, 4, 0x13 | 1 << 16)
+            put(PRI, 4, 0x13 | 1 << 16 | last)
             put(PRI_CONTROL, 2, 0, 0x1)
             put(PRI + 6, 2, 0x8100)                     # answers carry a PASID; stopped
             put(PRI + 8, 4, 64)
             put(PRI + 12, 4, 0, 0xffffffff)
+        if endpoint.acs:
+            put(ACS, 4, 0x0d | 1 << 16)
+            put(ACS + 4, 2, ISOLATED)
+            put(ACS + 6, 2, 0, ISOLATED)
 
     def write(self, offset, data):
         """Let the guest write; return whether it asked for a reset."""

@@ -11,4 +11,8 @@ SCENARIOS = [
              topology=topology, rate=RATE, judges=FRAME_JUDGES,
              summary=f'DMA survives the kexec: VT-d {iommu}, NIC {where}')
     for iommu in MODES.values() for topology, where in WHERE.items()
+] + [
+    Scenario(name='large-folios', test='dma', options={'large': 1}, rate=RATE,
+             judges=FRAME_JUDGES, append='transparent_hugepage_shmem=always',
+             summary='memory and mappings of 2 MiB: they are the same, and are used again'),
 ]

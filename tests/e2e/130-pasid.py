@@ -258,9 +258,9 @@ def scenario(name, stage, **more):
         at['abandoned'] = at_abandoned
     return Scenario(
         name=name, test='pasid', iommu=f'scalable-{stage}', topology='none',
-        devices=devices(ALL), unit=UNITS[f'scalable-{stage}'], judges=JUDGES, check=check, at=at,
+        unit=UNITS[f'scalable-{stage}'], judges=JUDGES, check=check, at=at,
         meanwhile=look_at_directories,
-        **{'timeout': 240, **more})
+        **{'timeout': 240, 'devices': devices(ALL), **more})
 
 
 def losing(endpoints, plan, kexec, stage='ss', **more):
@@ -292,6 +292,12 @@ def nomem():
                   summary='the new kernel has no memory for it (pasid): abandoned')
 
 
+# Each slot has a function that is kept and one that is not
+FUNCTIONS = (Endpoint(6, function=0, kind=TABLES),
+             Endpoint(6, function=1, kind=LEFT, kept=False),
+             Endpoint(7, function=0, kind=LEFT, kept=False),
+             Endpoint(7, function=1, kind=UNSET, ats=True))
+
 FS = scenario('pasid-fs', 'fs', summary='PASIDs over a kexec: first-stage tables, page requests')
 
 SCENARIOS = [
@@ -303,6 +309,8 @@ SCENARIOS = [
     FS,
     scenario('pasid-abandon', 'fs', options={'mode': 'abandon'}, kept_until='booted',
              summary='PASIDs nobody retrieves: stopped, blocked, freed'),
+    scenario('functions-of-slot', 'ss', devices=FUNCTIONS,
+             summary='of the functions of one slot one is kept, whether it is the first or not'),
     damaged('pasids', spoil.PASIDS, 'records of PASIDs are damaged: their devices are lost'),
     damaged('pasids-fs', spoil.PASIDS, 'the same, first-stage tables', 'fs'),
     damaged('pasid-entries', spoil.ENTRIES,

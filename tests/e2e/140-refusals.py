@@ -41,4 +41,6 @@ SCENARIOS = [
              append='vfio_pci.enable_sriov=1 vfio_pci.disable_idle_d3=0',
              extra=tuple(word for device in DEVICES for word in ('-device', device)),
              summary='each refusal of a preserve: its errno, its line, nothing changed'),
+    Scenario(name='iommufd-basic', test='iommufd-basic', kernels=('old',),
+             summary='what the calls of iommufd take and refuse where nothing is preserved'),
 ]

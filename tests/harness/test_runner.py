@@ -2,7 +2,10 @@
 """The runner: what counts as passed, and that the required list is complete."""
 import contextlib
 import io
+import os
+import tempfile
 import unittest
+from unittest import mock
 
 from harness import report, runner, scenario
 
@@ -59,6 +62,27 @@ class Required(unittest.TestCase):
         """Every name is a scenario or a test program."""
         names = set(scenario.load()) | {row[0] for row in runner.scripts()} | {'contract'}
         self.assertEqual(sorted(set(runner.required()) - names), [])
+
+    def beside(self, program):
+        """Return [(name, result)] of a process beside that is this program."""
+        some = [scenario.Scenario('still', '', ''), scenario.Scenario('other', '', ''),
+                scenario.Scenario('frames', '', '', rate=1)]
+        with tempfile.TemporaryDirectory(prefix='ferry-') as folder, \
+                mock.patch.multiple(runner, TESTS=folder, LOGS=folder):
+            with open(os.path.join(folder, 'run'), 'w', encoding='utf-8') as out:
+                out.write(program)
+            with runner.Beside(some, [folder]) as beside:
+                return sorted(row[:2] for row in beside.rows())
+
+    def test_beside(self):
+        """What the process beside does not answer for has failed."""
+        rows = "[('still', 0, 1.0, '', '')]"
+        writes = ('import os, sys\nfrom harness import report\n'
+                  'path = os.path.join(sys.argv[-1], "results-beside.json")\n'
+                  f'report.write_results(path, {rows})\n')
+        with mock.patch.dict(os.environ, PYTHONPATH=scenario.TOP):
+            self.assertEqual(self.beside(writes), [('other', 1), ('still', 0)])
+            self.assertEqual(self.beside('raise SystemExit(3)'), [('other', 1), ('still', 1)])
 
     def test_totals(self):
         """The last line."""

@@ -205,6 +205,35 @@ static bool lu_is_vfio_container(struct file *file)
 	       iminor(file_inode(file)) == VFIO_MINOR;
 }
 
+static bool lu_device_uses(struct iommufd_device *idev,
+			   struct iommufd_hwpt_paging *hwpt_paging)
+{
+	struct iommufd_attach *attach;
+	unsigned long pasid;
+
+	guard(mutex)(&idev->igroup->lock);
+	xa_for_each(&idev->igroup->pasid_attach, pasid, attach)
+		if (attach->hwpt == &hwpt_paging->common)
+			return true;
+	return false;
+}
+
+/* The next kernel finds a page table by its devices, and none joins from now on */
+static bool lu_is_used(struct iommufd_ctx *ictx,
+		       struct iommufd_hwpt_paging *hwpt_paging)
+{
+	struct iommufd_object *obj = NULL;
+
+	while ((obj = lu_next(ictx, obj))) {
+		if (obj->type == IOMMUFD_OBJ_DEVICE &&
+		    lu_device_uses(lu_obj_device(obj), hwpt_paging)) {
+			iommufd_put_object(ictx, obj);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Keep every marked HWPT from being destroyed and from getting more MSI pages */
 static int lu_hold_hwpts(struct iommufd_ctx *ictx)
 {
@@ -217,6 +246,13 @@ static int lu_hold_hwpts(struct iommufd_ctx *ictx)
 		if (obj->type != IOMMUFD_OBJ_HWPT_PAGING ||
 		    !hwpt_paging->lu.marked)
 			continue;
+		if (!lu_is_used(ictx, hwpt_paging)) {
+			lu_refuse(-EINVAL,
+				  "HWPT %u is marked, and has no device",
+				  obj->id);
+			iommufd_put_object(ictx, obj);
+			return -EINVAL;
+		}
 		refcount_inc(&obj->users);
 		mutex_lock(&ictx->sw_msi_lock);
 		hwpt_paging->lu.preserved = true;
@@ -744,19 +780,23 @@ static void iommufd_lu_unpreserve(struct liveupdate_file_op_args *args)
 }
 
 /*
- * Would this object be lost, because it came into use after the preserve? Every
- * device has to be kept, and the next kernel finds a page table by its devices.
+ * Refuse an object that would be lost. Every device has to be kept, whatever came
+ * into use after the preserve, and the next kernel finds a page table by its
+ * devices.
  */
-static bool lu_would_be_lost(struct iommufd_object *obj)
+static int lu_refuse_lost(struct iommufd_object *obj)
 {
 	struct iommufd_hwpt_paging *hwpt_paging = lu_obj_hwpt(obj);
 
-	if (lu_check_object(obj))
-		return true;
-	if (obj->type == IOMMUFD_OBJ_DEVICE)
-		return !iommufd_lu_device_busy(&lu_obj_device(obj)->lu);
-	return obj->type == IOMMUFD_OBJ_HWPT_PAGING &&
-	       hwpt_paging->lu.preserved && !hwpt_paging->lu.nr_attached;
+	if (lu_check_object(obj) ||
+	    (obj->type == IOMMUFD_OBJ_DEVICE &&
+	     !iommufd_lu_device_busy(&lu_obj_device(obj)->lu)))
+		return lu_refuse(-EBUSY, "object %u came into use, not kept",
+				 obj->id);
+	if (obj->type == IOMMUFD_OBJ_HWPT_PAGING && hwpt_paging->lu.preserved &&
+	    !hwpt_paging->lu.nr_attached)
+		return lu_refuse(-EBUSY, "HWPT %u has no kept device", obj->id);
+	return 0;
 }
 
 static int iommufd_lu_freeze(struct liveupdate_file_op_args *args)
@@ -767,10 +807,7 @@ static int iommufd_lu_freeze(struct liveupdate_file_op_args *args)
 
 	mutex_lock(&ictx->lu.lock);
 	while (!rc && (obj = lu_next(ictx, obj)))
-		if (lu_would_be_lost(obj))
-			rc = lu_refuse(-EBUSY,
-				       "object %u came into use, not kept",
-				       obj->id);
+		rc = lu_refuse_lost(obj);
 	if (rc)
 		iommufd_put_object(ictx, obj);
 	mutex_unlock(&ictx->lu.lock);
