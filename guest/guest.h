@@ -88,6 +88,7 @@ void pattern_fill(void *mem, size_t len, uint64_t seed);
 size_t pattern_check(const void *mem, size_t len, uint64_t seed);
 int64_t physical_address(void *virt);
 bool folio_is_large(const void *virt);
+int run_program(const char *path, char *const argv[], const char *out);
 int snapshot_open(void);
 int machine_may_sleep(void *p);
 void power_off(void) __attribute__((noreturn));

@@ -158,3 +158,22 @@ int kit_mutable(struct kit *k)
 	bad |= want(vfio_reset(k->vfio), 0, "VFIO_DEVICE_RESET");
 	return bad;
 }
+
+/* The command says no for the reason that the kernel will give. */
+int kit_check_says_no(char *bdf, const char *reason)
+{
+	char *const argv[] = { "ferry", "check", bdf, NULL };
+	char out[4096];
+	const char *no;
+	int bad;
+
+	bad = want(run_program("/bin/ferry", argv, "/tmp/check"), 1,
+		   "ferry check");
+	if (read_file("/tmp/check", out, sizeof(out)) < 0)
+		return v_error(0, "what ferry check wrote");
+	no = strstr(out, "  no  ");
+	if (no && strstr(no, reason))
+		return bad;
+	v_note("ferry check %s: %s", bdf, no ? no : out);
+	return -EIO;
+}

@@ -41,6 +41,7 @@ int kit_mutable(struct kit *k);
 
 /* Says whether a call ended as it should. */
 int want(int rc, int wanted, const char *what);
+int kit_check_says_no(char *bdf, const char *reason);
 
 /* kmsg.c */
 int kmsg_skip(void);

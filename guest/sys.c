@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "guest.h"
 
@@ -206,6 +207,22 @@ bool folio_is_large(const void *virt)
 	pfn = page_frame(virt);
 	return pfn >= 0 && !read_word("/proc/kpageflags", pfn, &flags) &&
 	       flags & compound;
+}
+
+/* Runs a program; what it writes goes to the file @out, or to the log. */
+int run_program(const char *path, char *const argv[], const char *out)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!out || freopen(out, "w", stdout))
+			execv(path, argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -ECHILD;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
 }
 
 /* How a program hibernates by itself: it is under way while this is open. */

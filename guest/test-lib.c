@@ -50,21 +50,8 @@ static bool is_whole(void *p)
 
 /* ---- the command: its output goes to the log ---- */
 
-static int ferry(char *const argv[])
-{
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		execv("/bin/ferry", argv);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return -ECHILD;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
-}
-
-#define FERRY(...) ferry((char *const[]){ "ferry", __VA_ARGS__, NULL })
+#define FERRY(...) \
+	run_program("/bin/ferry", (char *const[]){ "ferry", __VA_ARGS__, NULL }, NULL)
 
 /* Before the VMM has it, and while it has. */
 static int check_says_yes(void *p)

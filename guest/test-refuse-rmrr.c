@@ -34,11 +34,12 @@ static int firmware_needs(void *p)
 
 static int refused_beside_it(void *p)
 {
-	int bad = kit_open(&kit, NIC, KIT_ALL);
+	char nic[] = NIC;
+	int bad = kit_check_says_no(nic, "firmware needs a direct mapping");
 
 	(void)p;
-	if (bad)
-		return bad;
+	if (kit_open(&kit, NIC, KIT_ALL))
+		return -EIO;
 	bad |= want(kit_preserve_memfd(&kit), 0, "the memfd");
 	bad |= want(kit_preserve_iommufd(&kit), 0, "the iommufd");
 	kmsg_skip();

@@ -494,8 +494,11 @@ static int kind_refused(const char *reason)
 	return bad;
 }
 
-/* The first of these devices is refused, and works after it. */
-static int kinds(const char *list, const char *reason)
+/*
+ * The first of these devices is refused, and works after it. @said is the reason
+ * that ferry check has, or NULL when userspace cannot know.
+ */
+static int kinds(const char *list, const char *reason, const char *said)
 {
 	char bdf[PCI_BDF_LEN];
 	int bad;
@@ -503,13 +506,15 @@ static int kinds(const char *list, const char *reason)
 	snprintf(bdf, sizeof(bdf), "%.12s", list);
 	if (!*bdf || bind_all(list))
 		return v_error(0, "no such device");
-	bad = kit_open(&kit, bdf, KIT_ALL);
+	bad = said ? kit_check_says_no(bdf, said) : 0;
+	if (!bad)
+		bad = kit_open(&kit, bdf, KIT_ALL);
 	return end(bad ? bad : kind_refused(reason));
 }
 
 static int kind(const char *key, const char *reason)
 {
-	return kinds(opt_str(key, ""), reason);
+	return kinds(opt_str(key, ""), reason, reason);
 }
 
 static int multifunction(void *p)
@@ -528,7 +533,7 @@ static int hidden_function(void *p)
 	if (sscanf(opt_str("multi", ""), "%12s+%12s", first, second) != 2 ||
 	    pci_set(second, "remove", "1"))
 		return v_error(0, "no such device");
-	bad = kinds(first, "a function beside it is hidden");
+	bad = kinds(first, "a function beside it is hidden", NULL);
 	bad |= want(write_file("/sys/bus/pci/rescan", "1"), 0, "rescan");
 	return bad ? -EIO : 0;
 }
@@ -594,8 +599,10 @@ static int virtual_functions(void *p)
 	rc = pci_set(pf, "sriov_numvfs", "1");
 	if (rc)
 		return v_error(rc, "sriov_numvfs");
-	bad = kind("pf", "SR-IOV physical function with virtual");
+	bad = kinds(opt_str("pf", ""), "SR-IOV physical function with virtual",
+		    "SR-IOV physical function");
 	bad |= pci_bind_vfio(vf);
+	bad |= kit_check_says_no(vf, "SR-IOV virtual function");
 	bad |= virtual_function(pf, vf);
 	bad |= want(pci_set(pf, "sriov_numvfs", "0"), 0, "no VFs");
 	return bad ? -EIO : 0;

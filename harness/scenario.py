@@ -31,6 +31,11 @@ NO_DEBUGFS = ('kho_add_subtree+',)
 SECOND_NIC = ('-device', 'igb,bus=pcie.0,addr=06.0')
 
 
+def with_command(_):
+    """Return the command ferry, which the initramfs is to have more."""
+    return [('bin/ferry', initramfs.read(os.path.join(BUILD, 'guest/ferry')))]
+
+
 @dataclass
 class Scenario:
     """One row of the list that `lab list` prints."""

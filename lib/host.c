@@ -54,17 +54,27 @@ static void answer(struct ferry_requirement *r, enum ferry_answer a, const char 
 	snprintf(r->remedy, sizeof(r->remedy), "%s", remedy);
 }
 
+/* The beginning of a file, as text. */
+static int read_text(struct ferry_host *h, const char *path, char *text, size_t len)
+{
+	int fd = h->ops->open(h->ctx, path, O_RDONLY);
+	ssize_t n;
+
+	*text = '\0';
+	if (fd < 0)
+		return fd;
+	n = h->ops->pread(h->ctx, fd, text, len - 1, 0);
+	h->ops->close(h->ctx, fd);
+	text[n < 0 ? 0 : n] = '\0';
+	return n < 0 ? (int)n : 0;
+}
+
 static bool has_word(struct ferry_host *h, const char *word)
 {
 	char line[4097], *save, *at;
-	int fd = h->ops->open(h->ctx, "/proc/cmdline", O_RDONLY);
-	ssize_t n;
 
-	if (fd < 0)
+	if (read_text(h, "/proc/cmdline", line, sizeof(line)))
 		return false;
-	n = h->ops->pread(h->ctx, fd, line, sizeof(line) - 1, 0);
-	h->ops->close(h->ctx, fd);
-	line[n < 0 ? 0 : n] = '\0';
 	for (at = strtok_r(line, " \n", &save); at; at = strtok_r(NULL, " \n", &save))
 		if (!strcmp(at, word))
 			return true;
@@ -216,6 +226,74 @@ static void ask_there(const struct about *a)
 		answer(a->r, FERRY_YES, "it is there", "");
 }
 
+static bool has(const struct about *a, const char *what)
+{
+	char path[80];
+
+	path_of(a, what, path, sizeof(path));
+	return !a->h->ops->access(a->h->ctx, path, F_OK);
+}
+
+/* The kernel's reasons, as far as they can be seen from outside */
+static const char *kind_reason(const struct about *a, unsigned long class)
+{
+	if (class >> 16 == 0x06)
+		return "it is a bridge";
+	if (class >> 16 == 0x03)
+		return "it is a display controller, which is used at boot";
+	if (class >> 8 == 0x0c03)
+		return "it is a USB controller, which is taken from firmware at boot";
+	if (has(a, "/physfn"))
+		return "it is an SR-IOV virtual function";
+	if (has(a, "/sriov_totalvfs"))
+		return "it is an SR-IOV physical function";
+	if (!has(a, "/current_link_speed"))
+		return "it is not a PCI Express device";
+	return NULL;
+}
+
+static void ask_kind(const struct about *a)
+{
+	char path[80], text[32];
+	const char *reason;
+	int rc;
+
+	path_of(a, "/class", path, sizeof(path));
+	rc = read_text(a->h, path, text, sizeof(text));
+	if (rc) {
+		no_file(a->r, path, rc);
+		return;
+	}
+	reason = kind_reason(a, strtoul(text, NULL, 16));
+	if (reason)
+		answer(a->r, FERRY_NO, reason, "give it back before the update, or keep another");
+	else
+		answer(a->r, FERRY_YES, "it is an ordinary PCI Express endpoint", "");
+}
+
+/* Firmware may want any device behind the same IOMMU to reach some memory always. */
+static void ask_firmware(const struct about *a)
+{
+	const char *const devices = "/iommu/devices";
+	char dir[80], path[200], name[64], text[4097], reason[200];
+	unsigned int i;
+
+	path_of(a, devices, dir, sizeof(dir));
+	for (i = 0; !a->h->ops->entry(a->h->ctx, dir, i, name, sizeof(name)); i++) {
+		snprintf(path, sizeof(path), "%s/%s/iommu_group/reserved_regions", dir, name);
+		if (read_text(a->h, path, text, sizeof(text)) || !strstr(text, " direct\n"))
+			continue;
+		snprintf(reason, sizeof(reason),
+			 "firmware needs a direct mapping for %s, behind the same IOMMU", name);
+		answer(a->r, FERRY_NO, reason, "look for a way to switch that off in the firmware");
+		return;
+	}
+	if (i)
+		answer(a->r, FERRY_YES, "no device behind its IOMMU does", "");
+	else
+		answer(a->r, FERRY_UNKNOWN, "it cannot be looked at", "");
+}
+
 static void ask_group(const struct about *a)
 {
 	char path[96], name[64];
@@ -302,7 +380,9 @@ static const struct device_question {
 	void (*ask)(const struct about *a);
 } device_questions[] = {
 	{ "device", "the device exists", ask_there },
+	{ "kind", "the next kernel can leave it alone", ask_kind },
 	{ "group", "the IOMMU can tell it from others", ask_group },
+	{ "firmware", "firmware needs no memory to be mapped directly", ask_firmware },
 	{ "driver", "a process can have it", ask_driver },
 	{ "keep", "its IOMMU can keep what it reaches", ask_keep },
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * For the command under test: a host that is a mock. FERRY_MOCK is a list of words such as
- * missing=/dev/iommu, forbidden=/dev/iommu, driver=e1000e, crowded=1, caps=0, cmdline=WORD.
+ * missing=/dev/iommu, forbidden=/dev/iommu, driver=e1000e, crowded=1, caps=0, cmdline=WORD, class=0x030000,
+ * sriov=/physfn.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,10 @@ static void set(const char *word)
 		m.driver = value;
 	else if (!strncmp(word, "cmdline=", 8))
 		m.cmdline = value;
+	else if (!strncmp(word, "class=", 6))
+		m.class = value;
+	else if (!strncmp(word, "sriov=", 6))
+		m.sriov = value;
 	else if (!strncmp(word, "crowded=", 8))
 		m.crowded = true;
 	else if (!strncmp(word, "caps=", 5))

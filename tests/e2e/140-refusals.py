@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a preserve refuses: each with its errno, its line in the log, and nothing changed."""
 from harness import acpi
-from harness.scenario import SECOND_NIC, Scenario
+from harness.scenario import SECOND_NIC, Scenario, with_command
 
 # Slot by slot of the root bus; SeaBIOS numbers the buses below in this order. The NIC that can
 # be kept is behind the root port of topology 'rp' (00:05.0), so it is 01:00.0.
@@ -34,10 +34,11 @@ def firmware_memory(run):
 
 SCENARIOS = [
     Scenario(name='refuse-rmrr', test='refuse-rmrr', kernels=('old',), topology='rp',
-             begin=firmware_memory, options={'second': '0000:00:06.0'},
+             begin=firmware_memory, files=with_command, options={'second': '0000:00:06.0'},
              extra=(*SECOND_NIC, '-device', 'qemu-xhci,bus=pcie.0,addr=0a.0'),
              summary='a device that needs a direct mapping behind the same unit'),
     Scenario(name='refusals', test='refuse', kernels=('old',), topology='rp', options=WHERE,
+             files=with_command,
              append='vfio_pci.enable_sriov=1 vfio_pci.disable_idle_d3=0',
              extra=tuple(word for device in DEVICES for word in ('-device', device)),
              summary='each refusal of a preserve: its errno, its line, nothing changed'),

@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A VMM that is written with libferry: a new process that knows a name gets everything back."""
-import os
 import struct
 from dataclasses import replace
 
-from harness import abandoned, handover, initramfs
-from harness.scenario import BUILD, FRAME_JUDGES, Scenario
-
-
-def command(_):
-    """Return what the initramfs has to have more: the command."""
-    return [('bin/ferry', initramfs.read(os.path.join(BUILD, 'guest/ferry')))]
+from harness import abandoned, handover
+from harness.scenario import FRAME_JUDGES, Scenario, with_command
 
 
 def check(run):
@@ -21,7 +15,7 @@ def check(run):
 
 
 LEGACY = Scenario(
-    name='lib-legacy', test='lib', rate=2000, judges=FRAME_JUDGES, files=command, check=check,
+    name='lib-legacy', test='lib', rate=2000, judges=FRAME_JUDGES, files=with_command, check=check,
     summary='libferry: memory, mappings, device and bytes come back by the name of a session')
 
 

@@ -76,6 +76,11 @@ static struct mock_file *text(struct mock *m, const char *s)
 	return f;
 }
 
+static bool ends_with(const char *path, const char *end)
+{
+	return strlen(path) >= strlen(end) && !strcmp(path + strlen(path) - strlen(end), end);
+}
+
 static int mock_open(void *ctx, const char *path, int flags)
 {
 	struct mock *m = ctx;
@@ -99,6 +104,10 @@ static int mock_open(void *ctx, const char *path, int flags)
 		return fd_new(m, file_new(m, VFIO));
 	if (!strcmp(path, "/proc/cmdline"))
 		return fd_new(m, text(m, m->cmdline));
+	if (ends_with(path, "/class"))
+		return fd_new(m, text(m, m->class));
+	if (ends_with(path, "/reserved_regions"))
+		return fd_new(m, text(m, m->regions));
 	return -ENOENT;
 }
 
@@ -464,6 +473,8 @@ static int mock_access(void *ctx, const char *path, int mode)
 		return m->fail_with;
 	if (m->missing && !strncmp(path, m->missing, strlen(m->missing)))
 		return -ENOENT;
+	if (ends_with(path, "/physfn") || ends_with(path, "/sriov_totalvfs"))
+		return m->sriov && ends_with(path, m->sriov) ? 0 : -ENOENT;
 	return m->forbidden && !strcmp(path, m->forbidden) ? -EACCES : 0;
 }
 
@@ -494,7 +505,7 @@ static int mock_entry(void *ctx, const char *dir, unsigned int nth, char *buf, s
 		strcpy(buf, strstr(dir, "04.0") ? "vfio1" : "vfio0");
 	else
 		strcpy(buf, strstr(dir, "class/iommu") ? "dmar0" : "0000:00:03.0");
-	return nth && !m->crowded ? -ENOENT : 0;
+	return nth > m->crowded ? -ENOENT : 0;
 }
 
 static void mock_pause(void *ctx, unsigned int ms)
@@ -516,6 +527,8 @@ void mock_init(struct mock *m)
 	m->fail_with = -EIO;
 	m->driver = "../../../bus/pci/drivers/vfio-pci";
 	m->cmdline = "console=ttyS0 liveupdate=on kho=on\n";
+	m->class = "0x020000\n";
+	m->regions = "0x00000000fee00000 0x00000000feefffff msi\n";
 	m->caps = IOMMU_HW_CAP_LIVEUPDATE_DOMAIN;
 }
 

@@ -52,7 +52,9 @@ struct mock {
 	const char *missing;		/* a path that is not there */
 	const char *forbidden;		/* one this user may not open */
 	const char *driver;		/* of the device */
-	const char *cmdline;
+	const char *cmdline, *class;
+	const char *regions;	/* reserved ones of every device */
+	const char *sriov;	/* what a device has more, or NULL */
 	bool crowded;			/* its group has two members */
 	uint64_t caps;
 	unsigned int wrong_id;		/* what a bind says more than it should */
