@@ -59,6 +59,56 @@ void iommu_pages_unpreserve(void *virt)
 EXPORT_SYMBOL_GPL(iommu_pages_unpreserve);
 
 /**
+ * iommu_pages_restore_count - Count restored pages as managed
+ * @uncounted: what iommu_pages_restore_many() has added up, empty afterwards
+ *
+ * Before any of these pages is freed.
+ */
+void iommu_pages_restore_count(struct iommu_pages_uncounted *uncounted)
+{
+	if (uncounted->nr)
+		adjust_managed_page_count(uncounted->page, uncounted->nr);
+	uncounted->nr = 0;
+}
+EXPORT_SYMBOL_GPL(iommu_pages_restore_count);
+
+/**
+ * iommu_pages_restore_many - Take over one of many pages
+ * @uncounted: empty before the first of them
+ * @pa: as for iommu_pages_restore()
+ * @order: as for iommu_pages_restore()
+ *
+ * To count a page as managed costs many times what the rest does, so pages of one
+ * zone are counted together. iommu_pages_restore_count() has to follow, also
+ * after a failure.
+ *
+ * Return: as iommu_pages_restore().
+ */
+void *iommu_pages_restore_many(struct iommu_pages_uncounted *uncounted,
+			       phys_addr_t pa, unsigned int order)
+{
+	const unsigned long pgcnt = 1UL << order;
+	struct folio *folio;
+	long nr = 0;
+
+	if (!kho_folio_preserved(pa, order))
+		return NULL;
+	folio = kho_restore_folio_uncounted(pa, &nr);
+	if (!folio)
+		return NULL;
+	if (uncounted->nr && page_zone(uncounted->page) != folio_zone(folio))
+		iommu_pages_restore_count(uncounted);
+	uncounted->page = folio_page(folio, 0);
+	uncounted->nr += nr;
+
+	folio_ioptdesc(folio)->incoherent = false;
+	mod_node_page_state(folio_pgdat(folio), NR_IOMMU_PAGES, pgcnt);
+	lruvec_stat_mod_folio(folio, NR_SECONDARY_PAGETABLE, pgcnt);
+	return folio_address(folio);
+}
+EXPORT_SYMBOL_GPL(iommu_pages_restore_many);
+
+/**
  * iommu_pages_restore - Take over a page that the previous kernel preserved
  * @pa: Physical address of the page, not trusted
  * @order: Order that the page was preserved with, not trusted
@@ -68,19 +118,11 @@ EXPORT_SYMBOL_GPL(iommu_pages_unpreserve);
  */
 void *iommu_pages_restore(phys_addr_t pa, unsigned int order)
 {
-	const unsigned long pgcnt = 1UL << order;
-	struct folio *folio;
+	struct iommu_pages_uncounted uncounted = {};
+	void *virt = iommu_pages_restore_many(&uncounted, pa, order);
 
-	if (!kho_folio_preserved(pa, order))
-		return NULL;
-	folio = kho_restore_folio(pa);
-	if (!folio)
-		return NULL;
-
-	folio_ioptdesc(folio)->incoherent = false;
-	mod_node_page_state(folio_pgdat(folio), NR_IOMMU_PAGES, pgcnt);
-	lruvec_stat_mod_folio(folio, NR_SECONDARY_PAGETABLE, pgcnt);
-	return folio_address(folio);
+	iommu_pages_restore_count(&uncounted);
+	return virt;
 }
 EXPORT_SYMBOL_GPL(iommu_pages_restore);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Questions to KHO that do not change anything.
+ * Questions to KHO that do not change anything, and a restore for very many folios.
  *
  * kho_restore_folio() warns when it is given memory that the previous kernel
  * did not preserve. An address that came from the previous kernel is not to be
@@ -12,7 +12,10 @@
 
 #include <linux/types.h>
 
+struct folio;
+
 #ifdef CONFIG_PCI_LIVEUPDATE
+struct folio *kho_restore_folio_uncounted(phys_addr_t phys, long *uncounted);
 bool kho_folio_preserved(phys_addr_t phys, unsigned int order);
 bool kho_range_preserved(phys_addr_t phys, size_t size);
 #else

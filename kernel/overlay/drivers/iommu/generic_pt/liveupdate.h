@@ -74,6 +74,8 @@ struct lu_walk {
 	u64 count;
 	/* Tables there may be, or for LU_UNPRESERVE where to stop */
 	u64 limit;
+	/* What LU_RESTORE has yet to count */
+	struct iommu_pages_uncounted uncounted;
 };
 
 /* One table, before it is read. Unpreserve stops the walk with -ERANGE. */
@@ -96,7 +98,7 @@ static int lu_do_table(struct pt_common *common, struct lu_walk *walk,
 		break;
 	case LU_RESTORE:
 		dev = iommu_from_common(common)->iommu_device;
-		virt = iommu_pages_restore(pa, order);
+		virt = iommu_pages_restore_many(&walk->uncounted, pa, order);
 		if (!virt)
 			return -EFAULT;
 		if (pt_feature(common, PT_FEAT_DMA_INCOHERENT))
@@ -339,6 +341,7 @@ int pt_iommu_restore(struct pt_iommu_table *fmt_table,
 
 	pt_top_set(common, __va(ser->top_pa), ser->top_level);
 	ret = lu_walk_tables(common, &walk, ser->top_pa);
+	iommu_pages_restore_count(&walk.uncounted);
 	if (!ret && walk.count != ser->nr_tables)
 		ret = -ERANGE;
 	if (ret) {

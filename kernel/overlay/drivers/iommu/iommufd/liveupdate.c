@@ -589,7 +589,8 @@ int iommufd_lu_verify_area(struct iopt_area *area, struct iommu_domain *domain)
 		nr = min(folio_next_index(folio) - (base + idx),
 			 last - idx + 1);
 		same = lu_area_pfn(area, domain, idx) == pfn &&
-		       lu_area_pfn(area, domain, idx + nr - 1) == pfn + nr - 1;
+		       (nr == 1 || lu_area_pfn(area, domain, idx + nr - 1) ==
+					   pfn + nr - 1);
 		folio_put(folio);
 		if (!same)
 			return -ESTALE;
