@@ -7,7 +7,7 @@ TEST_KERNELS = old new break debug
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz check kernel guest headers lib cmd manual install series \
+.PHONY: help demo test test-long bench fuzz check kernel guest headers lib cmd manual install series \
 	series-check clean distclean
 
 help: ## this list
@@ -29,6 +29,11 @@ test-long: ## every test and the long ones: sweeps, soaks, the base's selftests 
 	@scripts/doctor test alt
 	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS) alt"
 	@FULL=1 tests/run --long
+
+bench: ## measure what a live update costs, write docs/performance.md: 20 minutes on a quiet machine
+	@scripts/doctor demo
+	@$(MAKE) kernel guest KERNELS="new base"
+	@scripts/bench
 
 fuzz: ## fuzz the readers of handed-over records: SECONDS=60 for each
 	@scripts/doctor fuzz

@@ -119,6 +119,7 @@ int test_again(unsigned int stage);
 int test_back_down(unsigned int stage);
 int test_back_out(unsigned int stage);
 int test_back_sleep(unsigned int stage);
+int test_bench(unsigned int stage);
 int test_chain(unsigned int stage);
 int test_crash(unsigned int stage);
 int test_dma(unsigned int stage);

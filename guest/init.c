@@ -21,6 +21,7 @@ static const struct test tests[] = {
 	{ "back-down", test_back_down },
 	{ "back-out", test_back_out },
 	{ "back-sleep", test_back_sleep },
+	{ "bench", test_bench },
 	{ "chain", test_chain },
 	{ "crash", test_crash },
 	{ "dma", test_dma },

@@ -67,6 +67,7 @@ class Scenario:
     meanwhile: object = None                # function(run), again and again during the kexec
     at: dict = field(default_factory=dict)  # sync name -> function(run), before the answer
     check: object = None                    # function(run) -> list of objections
+    walked: bool = True                     # the host reads the unit's tables at each step
     tolerate: tuple = ()                    # console lines that may appear
     kept_until: str = 'finished'            # the sync that ends the time of the kept device
     extra: tuple = ()                       # more arguments for QEMU
@@ -372,7 +373,7 @@ class Run:
 
     def dump(self, label):
         """Let the walker read the unit's tables now."""
-        if self.scenario.iommu == 'none':
+        if self.scenario.iommu == 'none' or not self.scenario.walked:
             return
         try:
             self.dumps[label] = walker.Unit(self.machine.qtest).dump(self.watched)
