@@ -14,8 +14,6 @@
 
 #include "cmd.h"
 
-#define SESSION	"anon_inode:[luo_session] "
-
 struct found {
 	char session[64];
 	unsigned long pid;
@@ -81,8 +79,8 @@ static int look_at(struct list *l, int proc, const char *pid)
 	while (!rc && (e = readdir(dir))) {
 		n = readlinkat(dirfd(dir), e->d_name, link, sizeof(link) - 1);
 		link[n < 0 ? 0 : n] = '\0';
-		if (!strncmp(link, SESSION, strlen(SESSION)))
-			rc = add(l, proc, pid, link + strlen(SESSION));
+		if (!strncmp(link, SESSION_LINK, strlen(SESSION_LINK)))
+			rc = add(l, proc, pid, link + strlen(SESSION_LINK));
 	}
 	closedir(dir);
 	return rc;

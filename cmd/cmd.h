@@ -29,7 +29,11 @@ struct verb {
 	int (*run)(int argc, char **argv);	/* what is not an option */
 };
 
-extern const struct verb verb_abort, verb_check, verb_decode, verb_go, verb_load, verb_status;
+/* What the link in /proc/PID/fd of a session's file descriptor begins with; its name follows */
+#define SESSION_LINK	"anon_inode:[luo_session] "
+
+extern const struct verb verb_abort, verb_agent, verb_check, verb_decode, verb_go, verb_load,
+	verb_status;
 
 /* ferry.c: the options that were given */
 const char *given(const char *name);
@@ -48,5 +52,13 @@ void json_close(char bracket);
 void json_string(const char *key, const char *value);
 void json_number(const char *key, uint64_t value);
 void json_bool(const char *key, bool value);
+
+/* agent.c, fdstore.c: see there */
+int agent_serve(const char *path);
+bool fdstore_exists(void);
+int fdstore_put(uint32_t owner, const char *name, int fd);
+int fdstore_remove(uint32_t owner, const char *name);
+void fdstore_ready(void);
+void fdstore_begin(int (*is_back)(uint32_t owner, const char *name, int fd), int *socket);
 
 #endif /* FERRY_CMD_H */

@@ -39,7 +39,7 @@
 extern "C" {
 #endif
 
-#define FERRY_VERSION		"1.0.0"
+#define FERRY_VERSION		"1.1.0"
 #define FERRY_NAME_SIZE		64	/* with the terminating NUL */
 
 struct ferry_host;
@@ -536,6 +536,92 @@ uint32_t ferry_device_id(const struct ferry_device *device);
 
 /** ferry_device_hwpt() - The page table it is attached to, 0 for none; the same, too. */
 uint32_t ferry_device_hwpt(const struct ferry_device *device);
+
+/* ---- the agent, which holds sessions for processes that restart: ferry_agent(3) ---- */
+
+struct ferry_agent;
+
+#define FERRY_AGENT_SOCKET	"/run/ferry/agent.sock"
+
+/**
+ * ferry_agent_connect() - A way to the agent of this machine, see ferry-agent(1).
+ * @path: Of its socket; NULL for FERRY_AGENT_SOCKET.
+ * @agent: Output; belongs to the caller, and uses @host until it is closed.
+ *
+ * The functions below wait for the agent, 30 seconds at most; what their failure was about
+ * is ferry_host_error().
+ *
+ * Return: 0; -ENOENT, -ECONNREFUSED: there is no agent; -EACCES.
+ */
+int ferry_agent_connect(struct ferry_host *host, const char *path,
+			struct ferry_agent **agent);
+
+/** ferry_agent_close() - The opposite: what was borrowed is the agent's alone. NULL is fine. */
+void ferry_agent_close(struct ferry_agent *agent);
+
+/**
+ * ferry_agent_owner() - Act for another user; only root may.
+ * @uid: Whose sessions the functions below are about; at first those of the user of
+ *	this process.
+ */
+void ferry_agent_owner(struct ferry_agent *agent, uint32_t uid);
+
+/**
+ * ferry_agent_put() - Have the agent hold a session.
+ * @name: 1 to 63 letters, digits and any of "._-". Each user has names of its own.
+ * @fd: Of the session, see ferry_session_fd(). It stays the caller's: the agent gets a
+ *	duplicate.
+ *
+ * When this returns 0 the service manager has the session, too, if it lets the agent store
+ * files: then an agent that ends, in whatever way, loses nothing.
+ *
+ * Return: 0; -EEXIST: the name is taken; -EBADF: @fd is no session; -EINVAL: that is no
+ * name; -EDQUOT: this user has as many as it may; -ENOSPC: so has the agent; -EBUSY: the file
+ * that was refused last is still being closed; -EPERM; -EIO: the service manager does not
+ * answer; -ETIMEDOUT.
+ */
+int ferry_agent_put(struct ferry_agent *agent, const char *name, int fd);
+
+/**
+ * ferry_agent_borrow() - A session the agent holds; it goes on to hold it.
+ * @fd: Output; belongs to the caller.
+ *
+ * Until this connection is closed nobody else gets it. ferry_agent_drop() with this
+ * connection makes it the caller's alone.
+ *
+ * Return: 0; -ENOENT: this user has put none of that name; -EBUSY: another connection has
+ * borrowed it; -EPERM; -ETIMEDOUT.
+ */
+int ferry_agent_borrow(struct ferry_agent *agent, const char *name, int *fd);
+
+/**
+ * ferry_agent_take() - Have a session back: ferry_agent_borrow(), then ferry_agent_drop().
+ * @fd: Output; belongs to the caller.
+ *
+ * Whoever of the two is killed meanwhile, the session is not lost. When this fails the
+ * agent still holds it.
+ *
+ * Return: as ferry_agent_borrow() and ferry_agent_drop().
+ */
+int ferry_agent_take(struct ferry_agent *agent, const char *name, int *fd);
+
+/**
+ * ferry_agent_drop() - The agent does not hold it any more.
+ *
+ * If nobody else has its file descriptor that is the end of the session, see
+ * ferry_session_close().
+ *
+ * Return: as ferry_agent_borrow(); -EIO: the service manager does not answer.
+ */
+int ferry_agent_drop(struct ferry_agent *agent, const char *name);
+
+/**
+ * ferry_agent_next() - The names, in the order of their bytes.
+ * @name: The name before; "" for the first. Output: the next one.
+ *
+ * Return: 0; -ENOENT behind the last one; -EPERM; -ETIMEDOUT.
+ */
+int ferry_agent_next(struct ferry_agent *agent, char name[FERRY_NAME_SIZE]);
 
 #ifdef __cplusplus
 }

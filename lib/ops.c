@@ -9,7 +9,9 @@
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "private.h"
 
@@ -158,6 +160,87 @@ static void real_pause(void *ctx, unsigned int ms)
 	nanosleep(&ts, NULL);
 }
 
+/* Who answers has something to do now and then, but not for as long as this. */
+#define PATIENCE_S	30
+
+static int real_connect(void *ctx, const char *path)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	int fd, rc;
+
+	(void)ctx;
+	if (strlen(path) >= sizeof(to.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(to.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) &&
+	    !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) &&
+	    !connect(fd, (struct sockaddr *)&to, sizeof(to)))
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Room for one file descriptor beside a message */
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static int real_send(void *ctx, int fd, const void *buf, size_t len, int pass)
+{
+	struct iovec iov = { (void *)buf, len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union control control = { .bytes = { 0 } };
+	struct cmsghdr *c;
+	ssize_t n;
+
+	(void)ctx;
+	if (pass >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &pass, sizeof(pass));
+	}
+	do
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static ssize_t real_recv(void *ctx, int fd, void *buf, size_t len, int *passed)
+{
+	struct iovec iov = { buf, len };
+	union control control;
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.bytes,
+		/* With its padding two would find room */
+		.msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	(void)ctx;
+	do
+		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	*passed = -1;
+	if (n < 0)
+		return -errno;
+	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			memcpy(passed, CMSG_DATA(c), sizeof(*passed));
+	return n;
+}
+
 const struct ferry_ops ferry_real_ops = {
 	.alloc = real_alloc,
 	.open = real_open,
@@ -175,4 +258,7 @@ const struct ferry_ops ferry_real_ops = {
 	.readlink = real_readlink,
 	.entry = real_entry,
 	.pause = real_pause,
+	.connect = real_connect,
+	.send = real_send,
+	.recv = real_recv,
 };

@@ -42,6 +42,10 @@ struct ferry_ops {
 	ssize_t (*readlink)(void *ctx, const char *path, char *buf, size_t len);
 	int (*entry)(void *ctx, const char *dir, unsigned int nth, char *buf, size_t len);
 	void (*pause)(void *ctx, unsigned int ms);
+	int (*connect)(void *ctx, const char *path);
+	/* One message, with a file descriptor unless that is negative */
+	int (*send)(void *ctx, int fd, const void *buf, size_t len, int pass);
+	ssize_t (*recv)(void *ctx, int fd, void *buf, size_t len, int *passed);
 };
 
 extern const struct ferry_ops ferry_real_ops;

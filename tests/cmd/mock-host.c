@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * For the command under test: a host that is a mock. FERRY_MOCK is a list of words such as
- * missing=/dev/iommu, forbidden=/dev/iommu, driver=e1000e, crowded=1, caps=0, cmdline=WORD, class=0x030000,
- * sriov=/physfn.
+ * missing=/dev/iommu, forbidden=/dev/iommu, driver=e1000e, crowded=1, caps=0, cmdline=WORD,
+ * class=0x030000, sriov=/physfn, agent=NAME, which the agent holds, refuse=ERRNO, which it
+ * answers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,10 @@ static void set(const char *word)
 		m.class = value;
 	else if (!strncmp(word, "sriov=", 6))
 		m.sriov = value;
+	else if (!strncmp(word, "agent=", 6))
+		mock_hold(&m, value);
+	else if (!strncmp(word, "refuse=", 7))
+		m.answer_with = -atoi(value);
 	else if (!strncmp(word, "crowded=", 8))
 		m.crowded = true;
 	else if (!strncmp(word, "caps=", 5))

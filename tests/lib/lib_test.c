@@ -671,6 +671,96 @@ static void test_retrieve(void)
 	end("a session without a directory");
 }
 
+/* ---- the agent ---- */
+
+static void test_agent(void)
+{
+	char name[FERRY_NAME_SIZE] = "", longest[70];
+	struct ferry_agent *a = NULL;
+	int fd = -1, held, other;
+
+	begin();
+	memset(longest, 'x', 64);
+	longest[64] = '\0';
+	m.missing = FERRY_AGENT_SOCKET;
+	IS(ferry_agent_connect(host, NULL, &a) == -ENOENT);
+	IS(strstr(ferry_host_error(host), "ferry-agent.socket") != NULL);
+	m.fail_at = m.calls + 1;
+	IS(ferry_agent_connect(host, NULL, &a) == -ENOMEM);
+	m.fail_at = m.calls + 2;
+	IS(ferry_agent_connect(host, "elsewhere", &a) == -EIO);
+	ferry_agent_close(NULL);
+	IS(!ferry_agent_connect(host, "elsewhere", &a));
+	held = mock_session(&m, "vm0");
+	other = mock_ops.memfd(&m, "");
+	IS(ferry_agent_put(a, "vm0", -1) == -EBADF && ferry_agent_put(a, "vm0", other) == -EBADF);
+	IS(ferry_agent_put(a, NULL, held) == -EINVAL && ferry_agent_put(a, "", held) == -EINVAL);
+	IS(ferry_agent_put(a, "a:b", held) == -EINVAL);
+	IS(ferry_agent_put(a, longest, held) == -EINVAL);
+	IS(!ferry_agent_put(a, "vm1", held) && ferry_agent_put(a, "vm1", held) == -EEXIST);
+	IS(!ferry_agent_put(a, "vm0", held) && m.fds[held]);
+	IS(!ferry_agent_next(a, name) && !strcmp(name, "vm0"));
+	IS(!ferry_agent_next(a, name) && !strcmp(name, "vm1"));
+	IS(ferry_agent_next(a, name) == -ENOENT && !strcmp(name, "vm1"));
+	IS(ferry_agent_borrow(a, "vm2", &fd) == -ENOENT && fd == -1);
+	IS(!ferry_agent_borrow(a, "vm0", &fd) && m.fds[fd] == m.fds[held]);
+	mock_ops.close(&m, fd);
+	IS(!ferry_agent_take(a, "vm0", &fd) && m.fds[fd] == m.fds[held]);
+	mock_ops.close(&m, fd);
+	IS(ferry_agent_take(a, "vm0", &fd) == -ENOENT && ferry_agent_drop(a, "vm0") == -ENOENT);
+	IS(strstr(ferry_host_error(host), "ferry agent list") != NULL);
+	ferry_agent_owner(a, 8);
+	IS(ferry_agent_next(a, name) == -EPERM && ferry_agent_drop(a, "vm1") == -EPERM);
+	ferry_agent_owner(a, 7);
+	/* The drop of a take: it is the agent's still */
+	m.fail_at = m.calls + 3;
+	IS(ferry_agent_take(a, "vm1", &fd) == -EIO && mock_open_fds(&m) == 3);
+	IS(!ferry_agent_drop(a, "vm1"));
+	ferry_agent_close(a);
+	mock_ops.close(&m, held);
+	mock_ops.close(&m, other);
+	end("sessions in the agent");
+}
+
+/* The agent is root's; still, nothing it says is believed unseen. */
+static void test_odd_agent(void)
+{
+	static const int expected[] = {
+		-ECONNRESET, -EPROTO, -EPROTO, -ETIMEDOUT, -EIO, -ENOENT, -EPROTO,
+	};
+	char name[FERRY_NAME_SIZE] = "";
+	struct ferry_agent *a = NULL;
+	unsigned int way;
+	int fd = -1, rc;
+
+	for (way = 0; way < 7; way++) {
+		begin();
+		mock_hold(&m, "vm0");
+		IS(!ferry_agent_connect(host, NULL, &a));
+		m.no_answer = way == 0;
+		m.other_magic = way == 1;
+		m.answer_with = way == 2 ? 1 : way == 5 ? -ENOENT : 0;
+		m.fail_at = way == 3 || way == 4 ? m.calls + 2 : 0;
+		m.fail_with = way == 3 ? -EAGAIN : -EIO;
+		m.odd_answer = way == 6;
+		rc = way == 6 ? ferry_agent_next(a, name) : ferry_agent_borrow(a, "vm0", &fd);
+		IS(rc == expected[way]);
+		m.fail_at = 0;
+		if (way < 5)
+			IS(ferry_agent_borrow(a, "vm0", &fd) == -ENOTCONN);
+		IS(fd == -1 && mock_open_fds(&m) == 1);
+		ferry_agent_close(a);
+		m.no_answer = m.other_magic = m.odd_answer = false;
+		m.answer_with = 0;
+		IS(!ferry_agent_connect(host, NULL, &a) && !ferry_agent_drop(a, "vm0"));
+		m.fail_at = m.calls + 1;
+		m.fail_with = -EAGAIN;
+		IS(ferry_agent_drop(a, "vm0") == -ETIMEDOUT);
+		ferry_agent_close(a);
+		end("an agent that answers oddly, or not");
+	}
+}
+
 /* ---- the host ---- */
 
 static struct ferry_requirement ask(const char *name)
@@ -813,6 +903,8 @@ int main(void)
 	test_back_out();
 	test_adopt();
 	test_retrieve();
+	test_agent();
+	test_odd_agent();
 	test_host();
 	test_host_device();
 	return results();

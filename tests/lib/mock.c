@@ -513,10 +513,117 @@ static void mock_pause(void *ctx, unsigned int ms)
 	((struct mock *)ctx)->paused += ms;
 }
 
+/* ---- the agent ---- */
+
+static int mock_connect(void *ctx, const char *path)
+{
+	struct mock *m = ctx;
+
+	if (fails(m))
+		return m->fail_with;
+	if (m->missing && !strcmp(path, m->missing))
+		return -ENOENT;
+	return fd_new(m, file_new(m, AGENT));
+}
+
+static int held_at(struct mock *m, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		if (m->held[i].file ? !strcmp(m->held[i].name, name) : !*name)
+			return i;
+	return -1;
+}
+
+static int agent_put(struct mock *m, const char *name, struct mock_file *f)
+{
+	int at = held_at(m, "");
+
+	if (!f || f->kind != SESSION)
+		return -EBADF;
+	if (held_at(m, name) >= 0)
+		return -EEXIST;
+	if (at < 0)
+		return -ENOSPC;
+	strcpy(m->held[at].name, name);
+	m->held[at].file = f;
+	f->refs++;
+	return 0;
+}
+
+static int agent_next(struct mock *m, const char *name)
+{
+	const char *best = NULL;
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		if (m->held[i].file && strcmp(m->held[i].name, name) > 0 &&
+		    (!best || strcmp(m->held[i].name, best) < 0))
+			best = m->held[i].name;
+	if (best)
+		strcpy(m->answer.name, best);
+	return best ? 0 : -ENOENT;
+}
+
+static int agent_does(struct mock *m, const struct agent_request *r, int pass)
+{
+	int at = held_at(m, r->name);
+
+	if (r->owner != AGENT_SELF && r->owner != 7)
+		return -EPERM;
+	if (r->op == AGENT_PUT)
+		return agent_put(m, r->name, file_of(m, pass));
+	if (r->op == AGENT_NEXT)
+		return agent_next(m, r->name);
+	if (at < 0)
+		return -ENOENT;
+	if (r->op == AGENT_BORROW) {
+		m->passed = m->held[at].file;
+	} else {
+		put(m, m->held[at].file);
+		m->held[at].file = NULL;
+	}
+	return 0;
+}
+
+static int mock_send(void *ctx, int fd, const void *buf, size_t len, int pass)
+{
+	struct mock *m = ctx;
+
+	if (fails(m))
+		return m->fail_with;
+	if (len != sizeof(struct agent_request) || file_of(m, fd)->kind != AGENT)
+		abort();
+	memset(&m->answer, 0, sizeof(m->answer));
+	m->passed = NULL;
+	m->answer.magic = m->other_magic ? 0 : AGENT_MAGIC;
+	m->answer.rc = m->answer_with ? m->answer_with : agent_does(m, buf, pass);
+	return 0;
+}
+
+static ssize_t mock_recv(void *ctx, int fd, void *buf, size_t len, int *passed)
+{
+	struct mock *m = ctx;
+
+	(void)fd;
+	*passed = -1;
+	if (fails(m))
+		return m->fail_with;
+	if (m->no_answer)
+		return 0;
+	if (m->odd_answer)
+		memset(m->answer.name, ':', sizeof(m->answer.name));
+	if (m->passed)
+		*passed = fd_new(m, m->passed);
+	memcpy(buf, &m->answer, len);
+	return len;
+}
+
 const struct ferry_ops mock_ops = {
 	mock_alloc, mock_open, mock_close, mock_dup, mock_ioctl, mock_memfd, mock_truncate,
 	mock_length, mock_pread, mock_pwrite, mock_seal, mock_seals, mock_access,
-	mock_readlink, mock_entry, mock_pause,
+	mock_readlink, mock_entry, mock_pause, mock_connect, mock_send, mock_recv,
 };
 
 /* ---- for tests ---- */
@@ -591,4 +698,13 @@ int mock_session(struct mock *m, const char *name)
 
 	strcpy(s->name, name);
 	return fd_new(m, s);
+}
+
+/* One that the agent holds. */
+void mock_hold(struct mock *m, const char *name)
+{
+	int fd = mock_session(m, name);
+
+	agent_put(m, name, file_of(m, fd));
+	mock_close(m, fd);
 }

@@ -7,13 +7,14 @@
 #define FERRY_MOCK_H
 
 #include "private.h"
+#include "agent-protocol.h"
 
 #define MOCK_FDS	64
 #define MOCK_FILES	64
 #define MOCK_SESSIONS	8
 #define MOCK_KEPT	16
 
-enum mock_kind { FREE, LUO, SESSION, IOMMUFD, VFIO, MEMFD, TEXT };
+enum mock_kind { FREE, LUO, SESSION, IOMMUFD, VFIO, MEMFD, TEXT, AGENT };
 
 struct mock_file {
 	enum mock_kind kind;
@@ -60,6 +61,15 @@ struct mock {
 	unsigned int wrong_id;		/* what a bind says more than it should */
 	bool no_objects;		/* the next kernel has forgotten the IOAS */
 	bool odd_list;			/* the second list is another one */
+	/* The agent: what it holds, by name, and its next answer */
+	struct {
+		char name[FERRY_NAME_SIZE];
+		struct mock_file *file;
+	} held[4];
+	struct agent_answer answer;
+	struct mock_file *passed;
+	int answer_with;		/* what it answers instead, unless 0 */
+	bool no_answer, odd_answer, other_magic;
 };
 
 void mock_init(struct mock *m);
@@ -69,6 +79,7 @@ unsigned int mock_open_fds(const struct mock *m);
 unsigned int mock_preserved(const struct mock *m, const char *session);
 struct mock_file *mock_directory(struct mock *m, const char *session);
 int mock_session(struct mock *m, const char *name);
+void mock_hold(struct mock *m, const char *name);
 extern const struct ferry_ops mock_ops;
 
 #endif

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* ferry agent: hold sessions for processes that restart, and what an operator does about it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+static struct ferry_host *host;
+static struct ferry_agent *agent;
+
+static const char *socket_path(void)
+{
+	return given("socket") ? given("socket") : FERRY_AGENT_SOCKET;
+}
+
+static int set_owner(void)
+{
+	const char *uid = given("owner");
+	unsigned long n;
+	char *end;
+
+	if (!uid)
+		return DONE;
+	n = strtoul(uid, &end, 10);
+	if (*uid < '0' || *uid > '9' || *end || n >= UINT32_MAX)
+		return usage("--owner wants the number of a user, not '%s'", uid);
+	ferry_agent_owner(agent, n);
+	return DONE;
+}
+
+static int list(const char *none)
+{
+	char name[FERRY_NAME_SIZE] = "";
+	int rc;
+
+	(void)none;
+	rc = ferry_agent_next(agent, name);
+	if (rc == -ENOENT)
+		text("The agent holds no session of this user.\n");
+	json_open(NULL, '{');
+	json_open("sessions", '[');
+	for (; !rc; rc = ferry_agent_next(agent, name)) {
+		text("%s\n", name);
+		json_string(NULL, name);
+	}
+	json_close(']');
+	json_close('}');
+	out_end();
+	return rc == -ENOENT ? DONE : fail(FAILED, "%s", ferry_host_error(host));
+}
+
+static void now(const char *name, const char *what, bool is_held)
+{
+	text("%s: %s\n", name, what);
+	json_open(NULL, '{');
+	json_string("session", name);
+	json_bool("held", is_held);
+	json_close('}');
+	out_end();
+}
+
+static int drop(const char *name)
+{
+	if (ferry_agent_drop(agent, name))
+		return fail(FAILED, "%s", ferry_host_error(host));
+	now(name, "dropped", false);
+	return DONE;
+}
+
+/* A name that is taken, or not one, is noticed before there is a session. */
+static int is_free(const char *name)
+{
+	int fd, rc = ferry_agent_borrow(agent, name, &fd);
+
+	if (rc == -ENOENT)
+		return DONE;
+	if (rc && rc != -EBUSY)
+		return fail(FAILED, "%s", ferry_host_error(host));
+	if (!rc)
+		close(fd);
+	return fail(FAILED, "agent: \"%s\": the name is taken; nothing has changed", name);
+}
+
+static int create(const char *name)
+{
+	struct ferry_session *session;
+	int rc = is_free(name);
+
+	if (rc)
+		return rc;
+	if (ferry_session_create(host, name, &session))
+		return fail(FAILED, "%s", ferry_host_error(host));
+	if (ferry_agent_put(agent, name, ferry_session_fd(session)))
+		rc = fail(FAILED, "%s", ferry_host_error(host));
+	ferry_session_close(session);
+	if (!rc)
+		now(name, "created, the agent holds it", true);
+	return rc;
+}
+
+/* To close a session of the previous kernel ends its devices: it is never done here. */
+static int retrieve(const char *name)
+{
+	struct ferry_session *session;
+	int rc = is_free(name);
+
+	if (rc)
+		return rc;
+	if (ferry_session_retrieve(host, name, &session))
+		return fail(FAILED, "%s", ferry_host_error(host));
+	while (ferry_agent_put(agent, name, ferry_session_fd(session))) {
+		fail(CHANGED, "%s. This process holds the session, and tries again",
+		     ferry_host_error(host));
+		ferry_agent_close(agent);
+		do
+			sleep(1);
+		while (ferry_agent_connect(host, socket_path(), &agent));
+		set_owner();
+	}
+	ferry_session_close(session);
+	now(name, "retrieved, the agent holds it", true);
+	return DONE;
+}
+
+static const struct action {
+	const char *name;
+	int (*run)(const char *name);
+	int words;
+} actions[] = {
+	{ "list", list, 1 },
+	{ "drop", drop, 2 },
+	{ "create", create, 2 },
+	{ "retrieve", retrieve, 2 },
+};
+
+static int act(const struct action *action, const char *name)
+{
+	int rc;
+
+	if (ferry_host_new(&host))
+		return fail(FAILED, "there is no memory");
+	if (ferry_agent_connect(host, socket_path(), &agent)) {
+		rc = fail(FAILED, "%s", ferry_host_error(host));
+	} else {
+		rc = set_owner();
+		if (!rc)
+			rc = action->run(name);
+		ferry_agent_close(agent);
+	}
+	ferry_host_free(host);
+	return rc;
+}
+
+static int run(int argc, char **argv)
+{
+	const struct action *a;
+
+	if (argc == 1 && !strcmp(argv[0], "serve"))
+		return agent_serve(socket_path());
+	for (a = actions; a < actions + sizeof(actions) / sizeof(*a); a++)
+		if (argc && !strcmp(argv[0], a->name))
+			return argc == a->words ? act(a, argv[1]) :
+						  usage("%s wants %s", a->name, a->words == 1 ?
+							"nothing" : "the name of a session");
+	return usage("it wants serve, list, drop, create or retrieve");
+}
+
+static const struct option_row options[] = {
+	{ "socket", "PATH", "of the agent; " FERRY_AGENT_SOCKET " if not given" },
+	{ "owner", "UID", "the user whose sessions these are; only for root" },
+	{ 0 },
+};
+
+const struct verb verb_agent = {
+	"agent", "serve | list | drop NAME | create NAME | retrieve NAME",
+	"Hold sessions for processes that restart", options, run,
+};
