@@ -10,12 +10,12 @@
 static struct ferry_host *host;
 static struct ferry_agent *agent;
 
-static const char *socket_path(void)
+const char *agent_socket(void)
 {
 	return given("socket") ? given("socket") : FERRY_AGENT_SOCKET;
 }
 
-static int set_owner(void)
+static int set_owner(struct ferry_agent *of)
 {
 	const char *uid = given("owner");
 	unsigned long n;
@@ -26,7 +26,7 @@ static int set_owner(void)
 	n = strtoul(uid, &end, 10);
 	if (*uid < '0' || *uid > '9' || *end || n >= UINT32_MAX)
 		return usage("--owner wants the number of a user, not '%s'", uid);
-	ferry_agent_owner(agent, n);
+	ferry_agent_owner(of, n);
 	return DONE;
 }
 
@@ -100,7 +100,27 @@ static int create(const char *name)
 	return rc;
 }
 
-/* To close a session of the previous kernel ends its devices: it is never done here. */
+/*
+ * To close a session of the previous kernel ends its devices: from here on the agent gets it,
+ * now or later.
+ */
+void agent_keep(struct ferry_host *with, const char *name, int fd)
+{
+	struct ferry_agent *to;
+
+	for (;; sleep(1)) {
+		if (!ferry_agent_connect(with, agent_socket(), &to)) {
+			int rc = set_owner(to) ? -EINVAL : ferry_agent_put(to, name, fd);
+
+			ferry_agent_close(to);
+			if (!rc)
+				return;
+		}
+		fail(CHANGED, "%s. This process holds the session, and tries again",
+		     ferry_host_error(with));
+	}
+}
+
 static int retrieve(const char *name)
 {
 	struct ferry_session *session;
@@ -110,15 +130,7 @@ static int retrieve(const char *name)
 		return rc;
 	if (ferry_session_retrieve(host, name, &session))
 		return fail(FAILED, "%s", ferry_host_error(host));
-	while (ferry_agent_put(agent, name, ferry_session_fd(session))) {
-		fail(CHANGED, "%s. This process holds the session, and tries again",
-		     ferry_host_error(host));
-		ferry_agent_close(agent);
-		do
-			sleep(1);
-		while (ferry_agent_connect(host, socket_path(), &agent));
-		set_owner();
-	}
+	agent_keep(host, name, ferry_session_fd(session));
 	ferry_session_close(session);
 	now(name, "retrieved, the agent holds it", true);
 	return DONE;
@@ -141,10 +153,10 @@ static int act(const struct action *action, const char *name)
 
 	if (ferry_host_new(&host))
 		return fail(FAILED, "there is no memory");
-	if (ferry_agent_connect(host, socket_path(), &agent)) {
+	if (ferry_agent_connect(host, agent_socket(), &agent)) {
 		rc = fail(FAILED, "%s", ferry_host_error(host));
 	} else {
-		rc = set_owner();
+		rc = set_owner(agent);
 		if (!rc)
 			rc = action->run(name);
 		ferry_agent_close(agent);
@@ -158,7 +170,7 @@ static int run(int argc, char **argv)
 	const struct action *a;
 
 	if (argc == 1 && !strcmp(argv[0], "serve"))
-		return agent_serve(socket_path());
+		return agent_serve(agent_socket());
 	for (a = actions; a < actions + sizeof(actions) / sizeof(*a); a++)
 		if (argc && !strcmp(argv[0], a->name))
 			return argc == a->words ? act(a, argv[1]) :

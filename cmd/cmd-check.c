@@ -104,7 +104,89 @@ out:
 	return rc;
 }
 
+/* ---- preserve --dry-run ---- */
+
+/* Only what stands in the way; how many that was. */
+static unsigned int refusal(const struct ferry_requirement *r)
+{
+	if (r->answer == FERRY_YES)
+		return 0;
+	text("  %s: %s: %s%s%s\n", r->answer == FERRY_NO ? "refused" : "unknown", r->text,
+	     r->reason, *r->remedy ? "; " : "", r->remedy);
+	json_open(NULL, '{');
+	json_string("name", r->name);
+	json_string("answer", r->answer == FERRY_NO ? "no" : "unknown");
+	json_string("reason", r->reason);
+	json_string("remedy", r->remedy);
+	json_close('}');
+	return 1;
+}
+
+static unsigned int refusals_of(struct ferry_host *host, const char *address)
+{
+	struct ferry_requirement r = { .size = sizeof(r) };
+	unsigned int i, n = 0;
+
+	json_open(NULL, '{');
+	text("%s\n", address ? address : "host");
+	if (address)
+		json_string("address", address);
+	json_open("refusals", '[');
+	for (i = 0; !(address ? ferry_host_device_requirement(host, address, i, &r) :
+				ferry_host_requirement(host, i, &r)); i++) {
+		n += refusal(&r);
+		if (address && !i && n)
+			break;
+	}
+	json_close(']');
+	json_close('}');
+	if (!n)
+		text("  nothing that could be looked at is in the way\n");
+	return n;
+}
+
+static int run_preserve(int argc, char **argv)
+{
+	struct ferry_requirement r = { .size = sizeof(r) };
+	unsigned int on_host, on_devices = 0;
+	struct ferry_host *host;
+	int n;
+
+	if (!given("dry-run") || !argc)
+		return usage("it wants --dry-run and devices; to preserve a session is for the process "
+			     "that has it");
+	if (ferry_host_new(&host))
+		return fail(FAILED, "there is no memory");
+	for (n = 0; n < argc; n++)
+		if (ferry_host_device_requirement(host, argv[n], ~0U, &r) != -ENOENT) {
+			n = usage("%s: %s", argv[n], ferry_host_error(host));
+			ferry_host_free(host);
+			return n;
+		}
+	json_open(NULL, '{');
+	json_open("preserve", '[');
+	on_host = refusals_of(host, NULL);
+	for (n = 0; n < argc; n++)
+		on_devices += refusals_of(host, argv[n]);
+	json_close(']');
+	json_bool("can", !on_host && !on_devices);
+	json_close('}');
+	out_end();
+	ferry_host_free(host);
+	return on_host ? UNSUPPORTED : on_devices ? FAILED : DONE;
+}
+
 static const struct option_row options[] = { { 0 } };
+
+static const struct option_row preserve_options[] = {
+	{ "dry-run", NULL, "say what would be refused, and change nothing" },
+	{ 0 },
+};
+
+const struct verb verb_preserve = {
+	"preserve", "--dry-run ADDRESS...", "What would be refused if these devices were preserved now",
+	preserve_options, run_preserve,
+};
 
 const struct verb verb_check = {
 	"check", "[ADDRESS]...", "Can this host keep devices, and the devices at these PCI addresses",

@@ -63,7 +63,7 @@ static void show_object(struct object *o)
 	json_close('}');
 }
 
-static void show_directory(const struct ferry_session *s)
+void show_directory(const struct ferry_session *s)
 {
 	struct object *o;
 

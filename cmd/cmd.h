@@ -33,7 +33,7 @@ struct verb {
 #define SESSION_LINK	"anon_inode:[luo_session] "
 
 extern const struct verb verb_abort, verb_agent, verb_check, verb_decode, verb_go, verb_load,
-	verb_status;
+	verb_preserve, verb_report, verb_run, verb_show, verb_status;
 
 /* ferry.c: the options that were given */
 const char *given(const char *name);
@@ -52,6 +52,13 @@ void json_close(char bracket);
 void json_string(const char *key, const char *value);
 void json_number(const char *key, uint64_t value);
 void json_bool(const char *key, bool value);
+
+/* cmd-agent.c: the agent that --socket names, or the usual one */
+const char *agent_socket(void);
+void agent_keep(struct ferry_host *with, const char *name, int fd);
+
+/* cmd-decode.c: what is in a session, as its directory says */
+void show_directory(const struct ferry_session *s);
 
 /* agent.c, fdstore.c: see there */
 int agent_serve(const char *path);

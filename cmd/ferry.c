@@ -9,7 +9,8 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 static const struct verb *const verbs[] = {
-	&verb_agent, &verb_check, &verb_status, &verb_load, &verb_go, &verb_abort, &verb_decode,
+	&verb_check, &verb_preserve, &verb_status, &verb_load, &verb_go, &verb_abort,
+	&verb_report, &verb_show, &verb_decode, &verb_agent, &verb_run,
 };
 
 static const struct verb *verb;

@@ -705,6 +705,11 @@ void mock_hold(struct mock *m, const char *name)
 {
 	int fd = mock_session(m, name);
 
-	agent_put(m, name, file_of(m, fd));
+	mock_hold_fd(m, name, fd);
 	mock_close(m, fd);
+}
+
+void mock_hold_fd(struct mock *m, const char *name, int fd)
+{
+	agent_put(m, name, file_of(m, fd));
 }

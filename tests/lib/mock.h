@@ -80,6 +80,7 @@ unsigned int mock_preserved(const struct mock *m, const char *session);
 struct mock_file *mock_directory(struct mock *m, const char *session);
 int mock_session(struct mock *m, const char *name);
 void mock_hold(struct mock *m, const char *name);
+void mock_hold_fd(struct mock *m, const char *name, int fd);
 extern const struct ferry_ops mock_ops;
 
 #endif
