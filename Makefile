@@ -64,7 +64,7 @@ manual: ## the manual pages, in build/man
 	@scripts/doctor manual
 	@scripts/manual
 
-install: cmd manual ## libferry, ferry and their manual (PREFIX=/usr/local DESTDIR=)
+install: cmd manual ## libferry, ferry, manual, completion and units (PREFIX=/usr/local DESTDIR=)
 	@$(MAKE) -s -C lib install
 	@$(MAKE) -s -C cmd install
 	@scripts/manual --install $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
