@@ -5,7 +5,7 @@
  * session's name. Frames arrive all the time.
  *
  * Options: passed=1 has another process make the session, and retrieve it, and pass it on
- * over a socket; warm=, more=, cont=, fin=, timeout= as in dma; spoil=1 has the old kernel
+ * over a socket; agent=1 has the agent hold it meanwhile; warm=, more=, cont=, fin=, timeout= as in dma; spoil=1 has the old kernel
  * leave the card out of the session (the control); damaged=1 means that the host damages the
  * directory between the kernels.
  */
@@ -34,7 +34,13 @@ static int vm_error(int rc)
 static bool is_passed(void *p)
 {
 	(void)p;
-	return opt_u64("passed", 0);
+	return opt_u64("passed", 0) || opt_u64("agent", 0);
+}
+
+static bool is_held(void *p)
+{
+	(void)p;
+	return opt_u64("agent", 0);
 }
 
 static bool is_spoilt(void *p)
@@ -75,6 +81,12 @@ static int status_says_who(void *p)
 {
 	(void)p;
 	return want(FERRY("status"), 0, "ferry status");
+}
+
+static int report_says_kept(void *p)
+{
+	(void)p;
+	return want(FERRY("report"), 0, "ferry report");
 }
 
 /* Loaded, dropped, and loaded again. */
@@ -136,7 +148,7 @@ static int recv_fd(int from)
 	return fd;
 }
 
-static int agent(int to)
+static int make_and_send(int to)
 {
 	struct ferry_session *s;
 	struct ferry_host *h;
@@ -149,7 +161,7 @@ static int agent(int to)
 }
 
 /* That process is gone when this returns: the file descriptor is all there is. */
-static int get_from_agent(void)
+static int get_from_other(void)
 {
 	int pair[2], status, fd;
 	pid_t pid;
@@ -158,7 +170,7 @@ static int get_from_agent(void)
 		return -errno;
 	pid = fork();
 	if (!pid)
-		_exit(agent(pair[1]) ? 1 : 0);
+		_exit(make_and_send(pair[1]) ? 1 : 0);
 	close(pair[1]);
 	fd = pid < 0 ? -EAGAIN : recv_fd(pair[0]);
 	close(pair[0]);
@@ -167,13 +179,62 @@ static int get_from_agent(void)
 	return fd;
 }
 
+#define AGENT	"/agent.sock"
+
+/* It goes on until the jump. */
+static int start_agent(struct ferry_host *h, struct ferry_agent **agent)
+{
+	unsigned int i;
+	int rc = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execl("/bin/ferry", "ferry", "agent", "serve", "--socket", AGENT, NULL);
+		_exit(127);
+	}
+	for (i = 0; pid > 0 && rc && i < 500; i++) {
+		usleep(10000);
+		rc = ferry_agent_connect(h, AGENT, agent);
+	}
+	return rc;
+}
+
+/* One process has it made and put there, this one takes it. */
+static int get_from_agent(void)
+{
+	const char *verb = cmdline_stage() > 1 ? "retrieve" : "create";
+	struct ferry_agent *agent;
+	struct ferry_host *h;
+	int fd = -1, rc = ferry_host_new(&h), bad = 0;
+
+	if (!rc)
+		rc = start_agent(h, &agent);
+	if (rc)
+		return rc;
+	bad |= want(FERRY("agent", (char *)verb, VM_NAME, "--socket", AGENT), 0, verb);
+	bad |= want(FERRY("agent", (char *)verb, VM_NAME, "--socket", AGENT), 1, "once more");
+	bad |= want(FERRY("show", VM_NAME, "--socket", AGENT), cmdline_stage() > 1 ? 0 : 1,
+		    "ferry show");
+	rc = ferry_agent_take(agent, VM_NAME, &fd);
+	if (rc)
+		v_error(rc, ferry_host_error(h));
+	ferry_agent_close(agent);
+	ferry_host_free(h);
+	return rc ? rc : bad ? -EIO : fd;
+}
+
+static int get_passed(void *p)
+{
+	return is_held(p) ? get_from_agent() : get_from_other();
+}
+
 static int get_session(void *p)
 {
 	int fd;
 
 	if (!is_passed(p))
 		return vm_error(vmm_open(&vm, VM_NAME));
-	fd = get_from_agent();
+	fd = get_passed(p);
 	return fd < 0 ? v_error(fd, "the other process") : vm_error(vmm_adopt(&vm, fd));
 }
 
@@ -305,7 +366,7 @@ static int resume(void *p)
 	int fd, rc;
 
 	if (is_passed(p)) {
-		fd = get_from_agent();
+		fd = get_passed(p);
 		if (fd < 0)
 			return v_error(fd, "the other process");
 		rc = vmm_adopt(&vm, fd);
@@ -466,6 +527,7 @@ static const struct step new_kernel[] = {
 	CHECK("the final count is whole", final_count),
 	CHECK("the session is finished", finish),
 	SYNC("finished"),
+	CHECK_WHEN("ferry report says that it was kept", report_says_kept, is_held),
 	CHECK("frames arrive after that", frames_after),
 	CHECK("new memory is mapped, read by the card, unmapped", more_memory),
 	CHECK("all of it can be preserved again", preserve_again),

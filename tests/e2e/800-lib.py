@@ -34,6 +34,8 @@ SCENARIOS = [
     replace(LEGACY, name='lib-fs-passed', iommu='scalable-fs', topology='rp',
             options={'passed': 1},
             summary='libferry: the session is made, and retrieved, by another process'),
+    replace(LEGACY, name='lib-agent', options={'agent': 1}, check=None,
+            summary='libferry: the agent holds the session for a process that comes later'),
     replace(LEGACY, name='negative-lib-less', options={'spoil': 1}, must_fail=('verdict',),
             summary='control: the card is left out of the session, which must be noticed'),
 ]
