@@ -2,7 +2,7 @@
 /*
  * For the agent under test: what it asks of the system, counted. FERRY_KILL=N kills it, as
  * SIGKILL does, before call N / 2, or after it if N is odd. A memfd called "session" passes for
- * a session; to close one called "hang" takes two seconds.
+ * a session; to close one called "hang" takes HANG_S seconds.
  */
 #include <poll.h>
 #include <signal.h>
@@ -69,7 +69,7 @@ int __wrap_close(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (__real_readlink(path, link, sizeof(link) - 1) > 0 &&
 	    !strncmp(link, "/memfd:hang", 11)) {
-		sleep(2);
+		sleep(HANG_S);
 		return __real_close(fd);
 	}
 	step(0);
