@@ -152,8 +152,9 @@ int ferry_session_create(struct ferry_host *host, const char *name,
  * @name: As it was created.
  *
  * Its directory is read when an object is asked for the first time. Those functions
- * say -ENODATA when there is none (it was made without this library), -EBADMSG when it
- * is damaged, -EOPNOTSUPP when a newer library wrote it. Whatever they say, nothing is
+ * say -ENODATA when there is none (it was made without this library, or the jump came
+ * before ferry_session_preserve() was done), -EBADMSG when it is damaged, -EOPNOTSUPP
+ * when a newer library wrote it. Whatever they say, nothing is
  * lost before the session is closed.
  *
  * Return: 0; -ENOENT: there is no such session; -EALREADY: a process has retrieved it,

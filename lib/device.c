@@ -40,7 +40,8 @@ int ferry_device_bind(struct ferry_host *h, int fd, int iommufd, uint32_t *id)
 	int rc = h->ops->ioctl(h->ctx, fd, VFIO_DEVICE_BIND_IOMMUFD, &arg);
 
 	*id = arg.out_devid;
-	return rc;
+	/* Another file of the device is open: the kernel says no more than that */
+	return rc == -EINVAL ? -EBUSY : rc;
 }
 
 static int device_new(struct ferry_session *s, const char *name, struct ferry_iommu *iommu,
@@ -59,6 +60,16 @@ static int device_new(struct ferry_session *s, const char *name, struct ferry_io
 	return rc;
 }
 
+static int not_vfio(struct object *o)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "session \"%s\": device \"%s\"", o->session->name, o->name);
+	return ferry_say(o->session->error, -ENODEV, text,
+			 "there is none, or its driver is not vfio-pci",
+			 "\"ferry check\" with its address says which, ferry(7) how to bind it");
+}
+
 static int open_and_bind(struct object *o, const char *address)
 {
 	struct ferry_host *h = o->session->host;
@@ -68,8 +79,10 @@ static int open_and_bind(struct object *o, const char *address)
 	if (!address || !ferry_address_is_good(address))
 		return ferry_object_fails(o, -EINVAL, "that is no address");
 	rc = ferry_device_cdev(h, address, path, sizeof(path));
+	if (rc == -ENODEV)
+		return not_vfio(o);
 	if (rc)
-		return ferry_object_fails(o, rc, "no driver that is vfio-pci has it");
+		return ferry_object_fails(o, rc, "its file is not found");
 	rc = h->ops->open(h->ctx, path, 2);
 	if (rc < 0)
 		return ferry_object_fails(o, rc, "it is not opened");

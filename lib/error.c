@@ -25,8 +25,8 @@ static const struct meaning {
 	{ EINVAL, "EINVAL", "an argument is wrong", NULL },
 	{ EMFILE, "EMFILE", "this process has too many files open", "raise its limit" },
 	{ ENFILE, "ENFILE", "the system has too many files open", "raise its limit" },
-	{ ENODATA, "ENODATA", "it has no directory: it was made without this library",
-	  "retrieve its files by their tokens" },
+	{ ENODATA, "ENODATA", "it has no directory: it was made without this library, or not "
+	  "preserved to the end", "retrieve its files by their tokens" },
 	{ ENODEV, "ENODEV", "it is not there, or not what it was", ASK_LOG },
 	{ ENOENT, "ENOENT", "there is none", "look at the name" },
 	{ ENOMEM, "ENOMEM", "there is no memory", "free some and try again" },

@@ -431,6 +431,7 @@ static void test_devices(void)
 	IS(ferry_device_open(s, "nic", NIC, far, &nic) == -EINVAL);
 	m.missing = "/sys/bus/pci/devices/" NIC "/vfio-dev";
 	IS(ferry_device_open(s, "nic", NIC, iommu, &nic) == -ENODEV);
+	IS(strstr(ferry_session_error(s), "ferry check"));
 	m.missing = NULL;
 	m.forbidden = "/dev/vfio/devices/vfio0";
 	IS(ferry_device_open(s, "nic", NIC, iommu, &nic) == -EACCES);
@@ -882,7 +883,7 @@ static void test_host_device(void)
 	m.missing = NULL;
 	m.caps = 0;
 	wants("keep", FERRY_NO, "cannot keep");
-	refuse(VFIO_DEVICE_BIND_IOMMUFD, -EBUSY, 1);
+	refuse(VFIO_DEVICE_BIND_IOMMUFD, -EINVAL, 1);
 	wants("keep", FERRY_UNKNOWN, "has it open");
 	m.forbidden = "/dev/vfio/devices/vfio0";
 	wants("keep", FERRY_UNKNOWN, "root");
