@@ -8,6 +8,7 @@
  * cc hello-device.c $(pkg-config --cflags --libs libferry)
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include <ferry.h>
 
@@ -35,7 +36,9 @@ static int keep(struct ferry_host *host, const char *address, struct ferry_sessi
 		rc = ferry_session_preserve(*s);
 	if (!rc) {
 		puts("preserved; kexec now. Enter gives it up.");
-		getchar();
+		/* In the background nobody can press it */
+		if (getchar() == EOF)
+			pause();
 	}
 	return rc;
 }

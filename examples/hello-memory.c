@@ -28,7 +28,9 @@ static int keep(struct ferry_host *host, struct ferry_session **s)
 		rc = ferry_session_preserve(*s);
 	if (!rc) {
 		puts("preserved; kexec now. Enter gives it up.");
-		getchar();
+		/* In the background nobody can press it */
+		if (getchar() == EOF)
+			pause();
 	}
 	return rc;
 }

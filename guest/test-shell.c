@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "guest.h"
+#include "hw.h"
 
 #define BUSYBOX	"/bin/busybox"
 
@@ -33,6 +34,7 @@ static void shell(void)
 
 static int run_shell(void *p)
 {
+	char bdf[PCI_BDF_LEN];
 	int status = 0;
 	pid_t pid;
 
@@ -55,6 +57,8 @@ static int run_shell(void *p)
 		v_note("no /bin/kexec: %m");
 	printf("\nThis is stage %u. \"kexec\" jumps to the next kernel, \"exit\" powers off.\n",
 	       cmdline_stage());
+	if (!pci_find(E1000E_VENDOR, E1000E_DEVICE, 0, bdf))
+		printf("The NIC is %s.\n", bdf);
 	fflush(stdout);
 	pid = fork();
 	if (!pid)

@@ -121,11 +121,25 @@ def command_run(options):
     return 77 if results and all(r == scenario.SKIP for r in results) else 0
 
 
+def programs_of(paths):
+    """Return [(path in the guest, content)] of programs from outside, and of ferry."""
+    found = []
+    for path in paths:
+        if not initramfs.is_static_elf(path):
+            raise argparse.ArgumentTypeError(f'{path} is not a static ELF program; the guest has '
+                                             'no C library: link it with -static')
+        found.append(('bin/' + os.path.basename(path), initramfs.read(path)))
+    ferry = os.path.join(scenario.BUILD, 'guest/ferry')
+    if os.path.exists(ferry):
+        found.append(('bin/ferry', initramfs.read(ferry)))
+    return found
+
+
 def command_guest(options):
     """Run one guest program outside the list of scenarios."""
     names = (options.old, *options.next)
     opts = dict(item.partition('=')[::2] for item in options.opt)
-    programs = [('bin/' + os.path.basename(p), initramfs.read(p)) for p in options.program]
+    programs = programs_of(options.program)
     item = scenario.Scenario(
         name=options.test, summary='', test=options.test, options=opts, kernels=names,
         iommu=options.iommu, topology=options.topology, memory=options.memory,
@@ -198,7 +212,7 @@ def command_shell(options):
         return 1
     return interactive(options, os.path.join(scenario.BUILD, 'guest/init'),
                        'ferry.test=shell ferry.nonce=shell ferry.stage=1 ferry.opt=nosync=1 '
-                       + options.append, [])
+                       + options.append, programs_of(options.program))
 
 
 def command_boot(options):
@@ -250,6 +264,8 @@ def build_parser():
     one.add_argument('-v', '--verbose', action='store_true', help='show stages with times')
     one = commands.add_parser('shell', help='a shell in the guest, next kernel ready')
     one.add_argument('--new', default='new', metavar='NAME', help='kernel under /boot/next')
+    one.add_argument('--program', action='append', default=[], metavar='ELF',
+                     help='static program to put into /bin (again: one more)')
     common(one)
     hardware(one)
     one = commands.add_parser('guest', help='run one guest program with any options')
