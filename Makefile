@@ -7,8 +7,8 @@ TEST_KERNELS = old new break debug
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench fuzz check kernel guest headers lib cmd manual install series \
-	series-check clean distclean
+.PHONY: help demo test test-long bench fuzz check kernel guest headers lib cmd manual install deb \
+	series series-check clean distclean
 
 help: ## this list
 	@echo "ferry: a device's DMA goes on while the kernel under it is replaced."
@@ -26,7 +26,7 @@ test: ## every test; the last line is the verdict
 	@tests/run
 
 test-long: ## every test and the long ones: sweeps, soaks, the base's selftests on the base
-	@scripts/doctor test alt
+	@scripts/doctor test alt deb
 	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS) alt"
 	@FULL=1 tests/run --long
 
@@ -50,9 +50,8 @@ kernel: ## build/old and build/new (KERNELS="debug base" for others)
 guest: headers ## the static programs that run inside the laboratory
 	@$(MAKE) -C guest
 
-headers: ## the patched kernel's UAPI headers, in build/headers
-	@scripts/doctor build
-	@scripts/headers
+headers: ## the patched kernel's UAPI headers, in build/headers (UAPI=FOLDER: there are others)
+	@[ -n "$(UAPI)" ] || { scripts/doctor build && scripts/headers; }
 
 lib: headers ## libferry, shared and static, in build/lib
 	@$(MAKE) -s -C lib
@@ -68,6 +67,11 @@ install: cmd manual ## libferry, ferry, manual, completion and units (PREFIX=/us
 	@$(MAKE) -s -C lib install
 	@$(MAKE) -s -C cmd install
 	@scripts/manual --install $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
+
+deb: ## Debian packages of library and command in build/deb (KERNEL=1: the kernel's, too; hours)
+	@scripts/doctor $(if $(KERNEL),deb-kernel,deb)
+	@$(MAKE) headers
+	@scripts/deb $(if $(KERNEL),--kernel)
 
 series: ## mail-ready patches in build/series
 	@scripts/doctor build
