@@ -35,12 +35,15 @@
 #define LIVEUPDATE_LANDING_INTEL 0x08 /* VT-d records of iommu-v1 */
 #define LIVEUPDATE_LANDING_IOMMUFD 0x10 /* iommufd-v1 */
 #define LIVEUPDATE_LANDING_VFIO_PCI 0x20 /* vfio-pci-v1 */
+#define LIVEUPDATE_LANDING_IOMMU_DIRTY 0x40 /* domains that track dirty */
 
 /* What the kernel that is being built reads and writes */
 #define LIVEUPDATE_LANDING_WORD                                             \
 	((IS_ENABLED(CONFIG_LIVEUPDATE_MEMFD) * LIVEUPDATE_LANDING_MEMFD) + \
 	 (IS_ENABLED(CONFIG_PCI_LIVEUPDATE) * LIVEUPDATE_LANDING_PCI) +     \
 	 (IS_ENABLED(CONFIG_IOMMU_LIVEUPDATE) * LIVEUPDATE_LANDING_IOMMU) + \
+	 (IS_ENABLED(CONFIG_IOMMU_LIVEUPDATE) *                             \
+	  LIVEUPDATE_LANDING_IOMMU_DIRTY) +                                 \
 	 (IS_ENABLED(CONFIG_INTEL_IOMMU_LIVEUPDATE) *                       \
 	  LIVEUPDATE_LANDING_INTEL) +                                       \
 	 (IS_ENABLED(CONFIG_IOMMUFD_LIVEUPDATE) *                           \
