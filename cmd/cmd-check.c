@@ -106,9 +106,15 @@ out:
 
 /* ---- preserve --dry-run ---- */
 
-/* Only what stands in the way; how many that was. */
-static unsigned int refusal(const struct ferry_requirement *r)
+static bool is_fine(const struct sum *sum)
 {
+	return !sum->n[FERRY_NO] && !sum->n[FERRY_UNKNOWN];
+}
+
+/* Only what stands in the way; how many that was. */
+static unsigned int refusal(const struct ferry_requirement *r, struct sum *sum)
+{
+	sum->n[r->answer]++;
 	if (r->answer == FERRY_YES)
 		return 0;
 	text("  %s: %s: %s%s%s\n", r->answer == FERRY_NO ? "refused" : "unknown", r->text,
@@ -122,7 +128,7 @@ static unsigned int refusal(const struct ferry_requirement *r)
 	return 1;
 }
 
-static unsigned int refusals_of(struct ferry_host *host, const char *address)
+static void refusals_of(struct ferry_host *host, const char *address, struct sum *sum)
 {
 	struct ferry_requirement r = { .size = sizeof(r) };
 	unsigned int i, n = 0;
@@ -134,7 +140,7 @@ static unsigned int refusals_of(struct ferry_host *host, const char *address)
 	json_open("refusals", '[');
 	for (i = 0; !(address ? ferry_host_device_requirement(host, address, i, &r) :
 				ferry_host_requirement(host, i, &r)); i++) {
-		n += refusal(&r);
+		n += refusal(&r, sum);
 		if (address && !i && n)
 			break;
 	}
@@ -142,14 +148,14 @@ static unsigned int refusals_of(struct ferry_host *host, const char *address)
 	json_close('}');
 	if (!n)
 		text("  nothing that could be looked at is in the way\n");
-	return n;
 }
 
 static int run_preserve(int argc, char **argv)
 {
 	struct ferry_requirement r = { .size = sizeof(r) };
-	unsigned int on_host, on_devices = 0;
+	struct sum host_sum = { 0 }, sum = { 0 };
 	struct ferry_host *host;
+	bool can;
 	int n;
 
 	if (!given("dry-run") || !argc)
@@ -165,15 +171,16 @@ static int run_preserve(int argc, char **argv)
 		}
 	json_open(NULL, '{');
 	json_open("preserve", '[');
-	on_host = refusals_of(host, NULL);
+	refusals_of(host, NULL, &host_sum);
 	for (n = 0; n < argc; n++)
-		on_devices += refusals_of(host, argv[n]);
+		refusals_of(host, argv[n], &sum);
 	json_close(']');
-	json_bool("can", !on_host && !on_devices);
+	can = is_fine(&host_sum) && is_fine(&sum);
+	json_bool("can", can);
 	json_close('}');
 	out_end();
 	ferry_host_free(host);
-	return on_host ? UNSUPPORTED : on_devices ? FAILED : DONE;
+	return host_sum.n[FERRY_NO] ? UNSUPPORTED : can ? DONE : FAILED;
 }
 
 static const struct option_row options[] = { { 0 } };

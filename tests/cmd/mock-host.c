@@ -3,19 +3,53 @@
  * For the command under test: a host that is a mock. FERRY_MOCK is a list of words such as
  * missing=/dev/iommu, forbidden=/dev/iommu, driver=e1000e, crowded=1, caps=0, cmdline=WORD,
  * class=0x030000, sriov=/physfn, agent=NAME, which the agent holds, kept=NAME or bare=NAME, the
- * same of the previous kernel, refuse=ERRNO, which it answers.
+ * same of the previous kernel, refuse=ERRNO, which it answers, mute=OP, to which it does not
+ * answer, left=NAME, of the previous kernel and not retrieved, processes=0, of which no more can
+ * be made, closed=PATH, which this user sees and may not open.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../lib/mock.h"
 
 int mock_host_new(struct ferry_host **host);
+pid_t mock_fork(void);
 
 static struct mock m;
+static uint32_t mute, asked;
+static bool no_processes;
+static const char *closed;
 
-/* The agent holds a session of the previous kernel, with a directory or without. */
-static void keep(const char *name, bool bare)
+static int host_send(void *ctx, int fd, const void *buf, size_t len, int pass)
+{
+	asked = ((const struct agent_request *)buf)->op;
+	return mock_ops.send(ctx, fd, buf, len, pass);
+}
+
+static ssize_t host_recv(void *ctx, int fd, void *buf, size_t len, int *passed)
+{
+	ssize_t n = mock_ops.recv(ctx, fd, buf, len, passed);
+
+	return asked == mute ? 0 : n;
+}
+
+static int host_open(void *ctx, const char *path, int flags)
+{
+	return closed && !strcmp(path, closed) ? -EACCES : mock_ops.open(ctx, path, flags);
+}
+
+pid_t mock_fork(void)
+{
+	if (!no_processes)
+		return fork();
+	errno = EAGAIN;
+	return -1;
+}
+
+/* A session of the previous kernel, with a directory or without. */
+static void leave(const char *name, bool bare)
 {
 	struct ferry_memory *ram;
 	struct ferry_session *s;
@@ -28,7 +62,17 @@ static void keep(const char *name, bool bare)
 	mock_kexec(&m);
 	s->fd = ram->o.fd = -1;
 	ferry_session_close(s);
-	if (ferry_session_retrieve(h, name, &s))
+	ferry_host_free(h);
+}
+
+/* The agent holds it. */
+static void keep(const char *name, bool bare)
+{
+	struct ferry_session *s;
+	struct ferry_host *h;
+
+	leave(name, bare);
+	if (ferry_host_new_with(&mock_ops, &m, &h) || ferry_session_retrieve(h, name, &s))
 		abort();
 	mock_hold_fd(&m, name, ferry_session_fd(s));
 	ferry_session_close(s);
@@ -60,6 +104,14 @@ static void set(const char *word)
 		keep(value, true);
 	else if (!strncmp(word, "refuse=", 7))
 		m.answer_with = -atoi(value);
+	else if (!strncmp(word, "left=", 5))
+		leave(value, false);
+	else if (!strncmp(word, "closed=", 7))
+		closed = value;
+	else if (!strncmp(word, "mute=", 5))
+		mute = atoi(value);
+	else if (!strncmp(word, "processes=", 10))
+		no_processes = true;
 	else if (!strncmp(word, "crowded=", 8))
 		m.crowded = true;
 	else if (!strncmp(word, "caps=", 5))
@@ -71,6 +123,7 @@ static void set(const char *word)
 int mock_host_new(struct ferry_host **host)
 {
 	char *words = getenv("FERRY_MOCK"), *save;
+	static struct ferry_ops ops;
 
 	mock_init(&m);
 	if (words) {
@@ -82,5 +135,9 @@ int mock_host_new(struct ferry_host **host)
 		     words = strtok_r(NULL, " ", &save))
 			set(words);
 	}
-	return ferry_host_new_with(&mock_ops, &m, host);
+	ops = mock_ops;
+	ops.open = host_open;
+	ops.send = host_send;
+	ops.recv = host_recv;
+	return ferry_host_new_with(&ops, &m, host);
 }
