@@ -37,8 +37,9 @@ static int list(const char *none)
 
 	(void)none;
 	rc = ferry_agent_next(agent, name);
-	if (rc == -ENOENT)
-		text("The agent holds no session of this user.\n");
+	/* Not among the names: those are read by programs, too */
+	if (rc == -ENOENT && !out_json())
+		fail(DONE, "the agent holds no session of this user");
 	json_open(NULL, '{');
 	json_open("sessions", '[');
 	for (; !rc; rc = ferry_agent_next(agent, name)) {
