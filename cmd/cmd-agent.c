@@ -32,6 +32,21 @@ static int set_owner(struct ferry_agent *of)
 
 static int list(const char *none)
 {
+/* What was asked and not answered may have been done; -EIO is half of it. */
+int agent_failed(struct ferry_host *with, int rc)
+{
+	switch (rc) {
+	case -ECONNRESET:
+	case -EIO:
+	case -EPROTO:
+	case -ETIMEDOUT:
+		return fail(CHANGED, "%s. It may have happened all the same: see ferry agent list",
+			    ferry_host_error(with));
+	default:
+		return fail(FAILED, "%s", ferry_host_error(with));
+	}
+}
+
 	char name[FERRY_NAME_SIZE] = "";
 	int rc;
 
@@ -64,8 +79,10 @@ static void now(const char *name, const char *what, bool is_held)
 
 static int drop(const char *name)
 {
-	if (ferry_agent_drop(agent, name))
-		return fail(FAILED, "%s", ferry_host_error(host));
+	int rc = ferry_agent_drop(agent, name);
+
+	if (rc)
+		return agent_failed(host, rc);
 	now(name, "dropped", false);
 	return DONE;
 }
@@ -93,8 +110,9 @@ static int create(const char *name)
 		return rc;
 	if (ferry_session_create(host, name, &session))
 		return fail(FAILED, "%s", ferry_host_error(host));
-	if (ferry_agent_put(agent, name, ferry_session_fd(session)))
-		rc = fail(FAILED, "%s", ferry_host_error(host));
+	rc = ferry_agent_put(agent, name, ferry_session_fd(session));
+	if (rc)
+		rc = agent_failed(host, rc);
 	ferry_session_close(session);
 	if (!rc)
 		now(name, "created, the agent holds it", true);

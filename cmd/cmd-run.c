@@ -94,7 +94,7 @@ static int take(struct ferry_host *host, const char *name, int *rc)
 			return -1;
 	}
 	if (err)
-		*rc = fail(FAILED, "%s", ferry_host_error(host));
+		*rc = agent_failed(host, err);
 	return fd;
 }
 

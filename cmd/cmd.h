@@ -55,6 +55,7 @@ void json_bool(const char *key, bool value);
 
 /* cmd-agent.c: the agent that --socket names, or the usual one */
 const char *agent_socket(void);
+int agent_failed(struct ferry_host *with, int rc);
 void agent_keep(struct ferry_host *with, const char *name, int fd);
 
 /* cmd-decode.c: what is in a session, as its directory says */
