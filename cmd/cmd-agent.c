@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* ferry agent: hold sessions for processes that restart, and what an operator does about it. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -30,8 +32,6 @@ static int set_owner(struct ferry_agent *of)
 	return DONE;
 }
 
-static int list(const char *none)
-{
 /* What was asked and not answered may have been done; -EIO is half of it. */
 int agent_failed(struct ferry_host *with, int rc)
 {
@@ -47,6 +47,8 @@ int agent_failed(struct ferry_host *with, int rc)
 	}
 }
 
+static int list(const char *none)
+{
 	char name[FERRY_NAME_SIZE] = "";
 	int rc;
 
@@ -120,39 +122,90 @@ static int create(const char *name)
 }
 
 /*
- * To close a session of the previous kernel ends its devices: from here on the agent gets it,
- * now or later.
+ * What would end this process, before it holds what nobody else does. SIGPIPE is among them:
+ * who reads our complaints may be gone. @signals: the other ones.
  */
-void agent_keep(struct ferry_host *with, const char *name, int fd)
+void block_signals(sigset_t *signals, sigset_t *before)
+{
+	static const int ends[] = { SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
+	size_t i;
+
+	sigemptyset(signals);
+	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sigaddset(signals, ends[i]);
+	sigprocmask(SIG_BLOCK, signals, before);
+	sigdelset(signals, SIGPIPE);
+}
+
+static bool is_told_to_end(time_t seconds)
+{
+	struct timespec patience = { .tv_sec = seconds };
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	return sigtimedwait(&ends, NULL, &patience) > 0;
+}
+
+static int put(struct ferry_host *with, const char *name, int fd)
 {
 	struct ferry_agent *to;
+	int rc = ferry_agent_connect(with, agent_socket(), &to);
 
-	for (;; sleep(1)) {
-		if (!ferry_agent_connect(with, agent_socket(), &to)) {
-			int rc = set_owner(to) ? -EINVAL : ferry_agent_put(to, name, fd);
+	if (rc)
+		return rc;
+	rc = set_owner(to) ? -EINVAL : ferry_agent_put(to, name, fd);
+	ferry_agent_close(to);
+	return rc;
+}
 
-			ferry_agent_close(to);
-			if (!rc)
-				return;
+/*
+ * To close a session of the previous kernel ends its devices: from here on the agent gets it,
+ * now or later. Signals are blocked. Another session of this name may be there for ever: only
+ * then a signal ends this, one that came after it was said what that means.
+ */
+int agent_keep(struct ferry_host *with, const char *name, int fd)
+{
+	int rc, said = 0;
+
+	while ((rc = put(with, name, fd))) {
+		if (rc != -EEXIST) {
+			fail(CHANGED, "%s. This process holds the session, and tries again",
+			     ferry_host_error(with));
+		} else if (said != rc) {
+			while (is_told_to_end(0))
+				;
+			fail(CHANGED, "%s. Another session has that name: drop it there. This process "
+			     "holds its own, and tries again; SIGINT or SIGTERM ends it and its session",
+			     ferry_host_error(with));
 		}
-		fail(CHANGED, "%s. This process holds the session, and tries again",
-		     ferry_host_error(with));
+		said = rc;
+		if (rc != -EEXIST)
+			sleep(1);
+		else if (is_told_to_end(1))
+			return fail(CHANGED, "\"%s\" is not with the agent, and this process holds it no longer",
+				    name);
 	}
+	return DONE;
 }
 
 static int retrieve(const char *name)
 {
 	struct ferry_session *session;
+	sigset_t signals, before;
 	int rc = is_free(name);
 
 	if (rc)
 		return rc;
+	block_signals(&signals, &before);
 	if (ferry_session_retrieve(host, name, &session))
 		return fail(FAILED, "%s", ferry_host_error(host));
-	agent_keep(host, name, ferry_session_fd(session));
+	rc = agent_keep(host, name, ferry_session_fd(session));
 	ferry_session_close(session);
-	now(name, "retrieved, the agent holds it", true);
-	return DONE;
+	if (!rc)
+		now(name, "retrieved, the agent holds it", true);
+	return rc;
 }
 
 static const struct action {

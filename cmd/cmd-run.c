@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "cmd.h"
 
@@ -44,7 +45,12 @@ static int attend(pid_t pid, const sigset_t *signals)
 	int status;
 
 	for (;;) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
+		pid_t ended = waitpid(pid, &status, WNOHANG);
+
+		if (ended < 0 && errno != EINTR)
+			return fail(CHANGED, "how the command has ended is not known: %s",
+				    strerror(errno));
+		if (ended == pid)
 			return WIFEXITED(status) ? WEXITSTATUS(status) :
 						   SIGNALLED + WTERMSIG(status);
 		/* What a terminal sends, it sends to the command, too */
@@ -54,25 +60,34 @@ static int attend(pid_t pid, const sigset_t *signals)
 	}
 }
 
-static int command(int fd, const char *name, char **argv)
+/* What a terminal has sent before there was a command: from now on it comes from us. */
+static void send_again(const sigset_t *signals)
 {
-	static const int passed[] = { SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
-	sigset_t signals, before;
-	size_t i;
+	static const struct timespec none;
+	sigset_t came;
+	int signal;
+
+	sigemptyset(&came);
+	while ((signal = sigtimedwait(signals, NULL, &none)) > 0)
+		sigaddset(&came, signal);
+	for (signal = 1; signal < NSIG; signal++)
+		if (sigismember(&came, signal) > 0)
+			raise(signal);
+}
+
+/* Returns -errno if there is no process for it. */
+static int command(int fd, const char *name, char **argv, const sigset_t *signals,
+		   const sigset_t *before)
+{
 	pid_t pid;
 
-	sigemptyset(&signals);
-	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
-		sigaddset(&signals, passed[i]);
-	sigprocmask(SIG_BLOCK, &signals, &before);
+	send_again(signals);
 	pid = fork();
 	if (!pid) {
-		sigprocmask(SIG_SETMASK, &before, NULL);
+		sigprocmask(SIG_SETMASK, before, NULL);
 		start(fd, name, argv);
 	}
-	if (pid < 0)
-		return fail(FAILED, "fork: %s", strerror(errno));
-	return attend(pid, &signals);
+	return pid < 0 ? -errno : attend(pid, signals);
 }
 
 /* ---- the session ---- */
@@ -107,20 +122,40 @@ static int make(struct ferry_host *host, const char *name, struct ferry_session 
 	return rc ? fail(FAILED, "%s", ferry_host_error(host)) : DONE;
 }
 
+/* @session: unless it was the agent's */
+static int no_process(const struct ferry_session *session, int rc)
+{
+	if (session && given("agent"))
+		return fail(CHANGED, "fork: %s. The agent gets the session", strerror(-rc));
+	if (session && ferry_session_state(session) == FERRY_RETRIEVED)
+		return fail(CHANGED, "fork: %s. The session was retrieved, and ends: its devices are "
+			    "stopped and blocked", strerror(-rc));
+	return fail(FAILED, "fork: %s", strerror(-rc));
+}
+
 static int hold(struct ferry_host *host, const char *name, char **argv)
 {
 	struct ferry_session *session = NULL;
-	int rc, fd = take(host, name, &rc);
+	sigset_t signals, before;
+	int rc, fd;
 
+	block_signals(&signals, &before);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	/* Ignored, as some parents leave it, it would not come */
+	signal(SIGCHLD, SIG_DFL);
+	fd = take(host, name, &rc);
 	if (!rc && fd < 0)
 		rc = make(host, name, &session);
 	if (rc)
 		return rc;
 	if (session)
 		fd = ferry_session_fd(session);
-	rc = command(fd, name, argv);
-	if (given("agent"))
-		agent_keep(host, name, fd);
+	rc = command(fd, name, argv, &signals, &before);
+	if (rc < 0)
+		rc = no_process(session, rc);
+	if (given("agent") && agent_keep(host, name, fd))
+		rc = CHANGED;
 	if (!session)
 		close(fd);
 	ferry_session_close(session);

@@ -3,6 +3,7 @@
 #ifndef FERRY_CMD_H
 #define FERRY_CMD_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,7 +57,8 @@ void json_bool(const char *key, bool value);
 /* cmd-agent.c: the agent that --socket names, or the usual one */
 const char *agent_socket(void);
 int agent_failed(struct ferry_host *with, int rc);
-void agent_keep(struct ferry_host *with, const char *name, int fd);
+void block_signals(sigset_t *signals, sigset_t *before);
+int agent_keep(struct ferry_host *with, const char *name, int fd);
 
 /* cmd-decode.c: what is in a session, as its directory says */
 void show_directory(const struct ferry_session *s);
