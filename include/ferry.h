@@ -550,9 +550,11 @@ struct ferry_agent;
  * @agent: Output; belongs to the caller, and uses @host until it is closed.
  *
  * The functions below wait for the agent, 30 seconds at most; what their failure was about
- * is ferry_host_error().
+ * is ferry_host_error(). After -ETIMEDOUT, -ECONNRESET and -EPROTO this connection is of no
+ * more use: -ENOTCONN. -EPIPE: the agent has ended it before it was asked.
  *
- * Return: 0; -ENOENT, -ECONNREFUSED: there is no agent; -EACCES.
+ * Return: 0; -ENOENT, -ECONNREFUSED: there is no agent; -EACCES; -ETIMEDOUT: there is one
+ * that lets nobody in.
  */
 int ferry_agent_connect(struct ferry_host *host, const char *path,
 			struct ferry_agent **agent);
@@ -576,10 +578,11 @@ void ferry_agent_owner(struct ferry_agent *agent, uint32_t uid);
  * When this returns 0 the service manager has the session, too, if it lets the agent store
  * files: then an agent that ends, in whatever way, loses nothing.
  *
- * Return: 0; -EEXIST: the name is taken; -EBADF: @fd is no session; -EINVAL: that is no
- * name; -EDQUOT: this user has as many as it may; -ENOSPC: so has the agent; -EBUSY: the file
- * that was refused last is still being closed; -EPERM; -EIO: the service manager does not
- * answer; -ETIMEDOUT.
+ * Return: 0, also if it holds just this session under this name; -EEXIST: it holds another
+ * one under this name, or this one under another name or for another user; -EBADF: @fd is no
+ * session; -EINVAL: that is no name; -EDQUOT: this user has as many as it may; -ENOSPC: so
+ * has the agent; -EPERM; -EIO: the service manager does not answer; -ETIMEDOUT, -ECONNRESET,
+ * -EPROTO: there was no answer, and it may hold it.
  */
 int ferry_agent_put(struct ferry_agent *agent, const char *name, int fd);
 
@@ -599,10 +602,15 @@ int ferry_agent_borrow(struct ferry_agent *agent, const char *name, int *fd);
  * ferry_agent_take() - Have a session back: ferry_agent_borrow(), then ferry_agent_drop().
  * @fd: Output; belongs to the caller.
  *
- * Whoever of the two is killed meanwhile, the session is not lost. When this fails the
- * agent still holds it.
+ * An agent that is killed meanwhile loses nothing. A caller that is killed after it has told
+ * the agent to drop the session, and before this returns, loses it.
  *
- * Return: as ferry_agent_borrow() and ferry_agent_drop().
+ * When this fails the agent still holds it. When nothing is known of the drop, because the
+ * agent has ended or does not answer, this returns 0 and the caller has the session: the agent
+ * may have it, too, under this name, and it takes a new connection to ask it. To put it there
+ * again works in either case.
+ *
+ * Return: as ferry_agent_borrow(); -EIO: the service manager does not answer.
  */
 int ferry_agent_take(struct ferry_agent *agent, const char *name, int *fd);
 
@@ -612,7 +620,8 @@ int ferry_agent_take(struct ferry_agent *agent, const char *name, int *fd);
  * If nobody else has its file descriptor that is the end of the session, see
  * ferry_session_close().
  *
- * Return: as ferry_agent_borrow(); -EIO: the service manager does not answer.
+ * Return: as ferry_agent_borrow(); -EIO: the service manager does not answer, and the agent
+ * still holds it; -ETIMEDOUT, -ECONNRESET, -EPROTO: there was no answer, and it may hold it.
  */
 int ferry_agent_drop(struct ferry_agent *agent, const char *name);
 

@@ -29,11 +29,14 @@ static int agent_fails(struct ferry_host *h, int rc, const char *name, const cha
 		{ ENOENT, "this user has put none of that name there", "look at ferry agent list" },
 		{ EBUSY, "another process has borrowed it", "wait for that one" },
 		{ EBADF, "that is no session", "pass what ferry_session_fd() gives" },
+		{ EEXIST, "the name is taken, or the agent holds this session under another",
+		  "look at ferry agent list" },
 		{ EPERM, "only root may act for other users", NULL },
 		{ EDQUOT, "this user has as many as it may", "drop some" },
 		{ EIO, "the agent has no answer of the service manager", "look at its log" },
 		{ ETIMEDOUT, "the agent does not answer", "look at its log" },
 		{ ECONNRESET, "the agent has ended", "try again" },
+		{ EPIPE, "the agent has ended this connection", "make a new one" },
 		{ ENOTCONN, "an answer is missing on this connection", "make a new one" },
 		{ EPROTO, "it speaks differently", "use the agent and the library of one version" },
 	};
@@ -68,6 +71,10 @@ EXPORT int ferry_agent_connect(struct ferry_host *h, const char *path,
 		if (rc == -ENOENT || rc == -ECONNREFUSED)
 			return ferry_say(h->error, rc, text, "there is no agent",
 					 "start ferry-agent.socket");
+		/* Too many wait for it already */
+		if (rc == -EAGAIN)
+			return ferry_say(h->error, -ETIMEDOUT, text, "the agent does not answer",
+					 "look at its log");
 		return ferry_say(h->error, rc, text, NULL, NULL);
 	}
 	*agent = a;
@@ -165,11 +172,13 @@ EXPORT int ferry_agent_take(struct ferry_agent *a, const char *name, int *fd)
 	if (rc)
 		return rc;
 	rc = ferry_agent_drop(a, name);
-	if (rc)
+	/* Without an answer this may be the only one there is */
+	if (rc && !a->lost) {
 		a->host->ops->close(a->host->ctx, passed);
-	else
-		*fd = passed;
-	return rc;
+		return rc;
+	}
+	*fd = passed;
+	return 0;
 }
 
 EXPORT int ferry_agent_next(struct ferry_agent *a, char name[FERRY_NAME_SIZE])
