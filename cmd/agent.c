@@ -13,21 +13,26 @@
  *
  * Clients are hostile. A file that is no session is told by its link in /proc, which asks
  * nothing of whoever made that file. To close it is another matter: a file system in user
- * space can make that last for ever. A thread of its own does it, one for each user, who
- * cannot put anything before it is done.
+ * space can make that last for ever, and so does a connection with such a file in a message
+ * that nobody has received. Threads of their own do it, one for each user, whose connections
+ * wait until it is done. So whatever a user sends is received, and closed there.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <poll.h>
+#include <linux/kcmp.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "cmd.h"
@@ -38,14 +43,27 @@
 #define MAX_HELD_EACH		2048
 #define MAX_CLIENTS		256
 #define MAX_CLIENTS_EACH	16
-#define MAX_CLOSING		16
+/* Of the clients, and of the places to close files: for those who can speak for others */
+#define RESERVED_CLIENTS	16
+#define RESERVED_CLOSING	2
+#define MAX_CLOSING		32
+/* The kernel passes no more files with one message */
+#define MAX_PASSED		253
+/* These, the connection they came with, and connections that are refused meanwhile */
+#define MAX_QUEUE		320
 #define OTHER_FILES		64
+/* When all are taken, one that has borrowed nothing and was silent for so long has to go */
+#define IDLE_S			60
 /* Whom the kernel cannot name in our user namespace: all of them are one to us */
 #define NOBODY			65534U
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY		(1024 + 3)
+#endif
 
 struct client {
 	int fd;
 	uint32_t uid;
+	time_t heard;			/* when it was heard last */
 };
 
 struct held {
@@ -55,41 +73,119 @@ struct held {
 	char name[FERRY_NAME_SIZE];
 };
 
+/* What came with a message */
+struct files {
+	int fds[MAX_PASSED];
+	unsigned int nr;
+};
+
 struct closing {
-	atomic_bool busy;
+	bool busy;			/* its thread runs */
 	uint32_t uid;
-	int fd;
+	int fds[MAX_QUEUE];
+	unsigned int nr;
 };
 
 static struct held held[MAX_HELD];
 static unsigned int nr_held, max_held;
 static struct client clients[MAX_CLIENTS];
 static unsigned int nr_clients;
+/* To be closed as soon as there is a place for it; nobody is welcome before. Or -1. */
+static struct client refused = { .fd = -1 };
+/* Of the closings, and of nothing else */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct closing closings[MAX_CLOSING];
+static int closed = -1;			/* an eventfd: something is closed */
 
-/* ---- files that are no sessions ---- */
+static bool is_privileged(uint32_t uid)
+{
+	return !uid || uid == geteuid();
+}
 
-static void *close_it(void *p)
+/* ---- files nobody wants ---- */
+
+static void *close_them(void *p)
 {
 	struct closing *c = p;
+	int fd;
 
-	close(c->fd);
-	atomic_store(&c->busy, false);
+	do {
+		pthread_mutex_lock(&lock);
+		c->busy = c->nr;
+		fd = c->nr ? c->fds[--c->nr] : -1;
+		pthread_mutex_unlock(&lock);
+		if (fd >= 0)
+			close(fd);
+		eventfd_write(closed, 1);
+	} while (fd >= 0);
 	return NULL;
 }
 
-static struct closing *find_closing(uint32_t uid)
+/* Where this user's files are being closed, or can be; under the lock. NULL: nowhere. */
+static struct closing *place(uint32_t uid)
 {
-	struct closing *c, *free = NULL;
+	unsigned int i, n = MAX_CLOSING - (is_privileged(uid) ? 0 : RESERVED_CLOSING);
+	struct closing *free = NULL;
 
-	for (c = closings; c < closings + MAX_CLOSING; c++) {
-		if (!atomic_load(&c->busy))
-			free = c;
-		else if (c->uid == uid)
-			return NULL;
+	for (i = 0; i < n; i++) {
+		if (!closings[i].busy)
+			free = &closings[i];
+		else if (closings[i].uid == uid)
+			return &closings[i];
 	}
 	return free;
 }
+
+/* Nothing of this user is being closed, and all that comes can be. */
+static bool is_served(uint32_t uid)
+{
+	const struct closing *c;
+	bool is;
+
+	pthread_mutex_lock(&lock);
+	c = place(uid);
+	is = c && !c->busy;
+	pthread_mutex_unlock(&lock);
+	return is;
+}
+
+static void start(struct closing *c)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attr, close_them, c))
+		close_them(c);
+	pthread_attr_destroy(&attr);
+}
+
+/* False if there is no place; of users who are served there always is. */
+static bool close_later(uint32_t uid, const int *fds, unsigned int nr)
+{
+	struct closing *c;
+	bool fits, starts;
+
+	if (!nr)
+		return true;
+	pthread_mutex_lock(&lock);
+	c = place(uid);
+	fits = c && nr <= MAX_QUEUE - c->nr;
+	starts = fits && !c->busy;
+	if (fits) {
+		memcpy(c->fds + c->nr, fds, nr * sizeof(*fds));
+		c->nr += nr;
+		c->uid = uid;
+		c->busy = true;
+	}
+	pthread_mutex_unlock(&lock);
+	if (starts)
+		start(c);
+	return fits;
+}
+
+/* ---- what is held ---- */
 
 static bool is_session(int fd)
 {
@@ -100,28 +196,24 @@ static bool is_session(int fd)
 	       !strcmp(link, SESSION_LINK);
 }
 
-/* find_closing() has found a place before the file was received. */
-static void close_unwanted(uint32_t uid, int fd)
+/* They are one file, not only of one inode: the service manager stores it once. */
+static bool is_same(int a, int b)
 {
-	struct closing *c = find_closing(uid);
-	pthread_attr_t attr;
-	pthread_t thread;
+	int same = fcntl(a, F_DUPFD_QUERY, b);
 
-	if (is_session(fd)) {
-		close(fd);
-		return;
-	}
-	c->uid = uid;
-	c->fd = fd;
-	atomic_store(&c->busy, true);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attr, close_it, c))
-		close_it(c);
-	pthread_attr_destroy(&attr);
+	/* Kernels before 6.10 do not know it */
+	return same < 0 ? !syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) : same == 1;
 }
 
-/* ---- what is held ---- */
+static struct held *find_file(int fd)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_held; i++)
+		if (is_same(held[i].fd, fd))
+			return &held[i];
+	return NULL;
+}
 
 static struct held *find(uint32_t owner, const char *name)
 {
@@ -150,26 +242,41 @@ static int add(uint32_t owner, const char *name, int fd)
 	return 0;
 }
 
-static int put(uint32_t owner, const char *name, int fd)
+/* Takes the file over, if it is to be held. */
+static int put(uint32_t owner, const char *name, struct files *files)
 {
-	int rc = is_session(fd) ? add(owner, name, fd) : -EBADF;
+	int rc, fd = files->nr ? files->fds[0] : -1;
+	const struct held *h;
 
+	if (files->nr > 1)
+		return -EINVAL;
+	if (!is_session(fd))
+		return -EBADF;
+	h = find_file(fd);
+	if (h)
+		return h == find(owner, name) ? 0 : -EEXIST;
+	rc = add(owner, name, fd);
 	if (rc)
 		return rc;
 	rc = fdstore_put(owner, name, fd);
 	if (rc) {
 		nr_held--;
 		fdstore_remove(owner, name);
+		return rc;
 	}
-	return rc;
+	files->nr = 0;
+	return 0;
 }
 
 static int drop(struct held *h)
 {
 	int rc = fdstore_remove(h->owner, h->name);
 
-	if (rc)
+	if (rc) {
+		/* It may yet be removed: what comes behind that stores it again */
+		fdstore_again(h->owner, h->name, h->fd);
 		return rc;
+	}
 	close(h->fd);
 	*h = held[--nr_held];
 	return 0;
@@ -203,18 +310,18 @@ static bool is_whole(const struct agent_request *r, ssize_t n)
 	       (ferry_agent_name_is_good(r->name) || (r->op == AGENT_NEXT && !len));
 }
 
-/* @fd is taken over if it is put. @lent: what goes with the answer, or NULL. */
-static int obey(const struct client *c, const struct agent_request *r, int fd,
+/* @lent: what goes with the answer, or NULL. */
+static int obey(const struct client *c, const struct agent_request *r, struct files *files,
 		struct agent_answer *answer, struct held **lent)
 {
 	uint32_t owner = r->owner == AGENT_SELF ? c->uid : r->owner;
 	struct held *h;
 
-	if (owner != c->uid && c->uid && c->uid != geteuid())
+	if (owner != c->uid && !is_privileged(c->uid))
 		return -EPERM;
 	if (r->op == AGENT_PUT)
-		return put(owner, r->name, fd);
-	if (fd >= 0)
+		return put(owner, r->name, files);
+	if (files->nr)
 		return -EINVAL;
 	if (r->op == AGENT_NEXT)
 		return next(owner, r->name, answer->name);
@@ -231,32 +338,28 @@ static int obey(const struct client *c, const struct agent_request *r, int fd,
 	return 0;
 }
 
-/* One message. @fd: what came with it; -1: nothing; -EBUSY, -EINVAL: it was not wanted. */
-static ssize_t receive(const struct client *c, struct agent_request *r, int *fd)
+/* One message, which may be empty and still have files with it. */
+static ssize_t receive(const struct client *c, struct agent_request *r, struct files *files)
 {
-	bool may = find_closing(c->uid) != NULL;
-	char room[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	char room[CMSG_SPACE(sizeof(files->fds))] __attribute__((aligned(8)));
 	struct iovec iov = { r, sizeof(*r) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = may ? room : NULL,
-		/* Without padding: there would be room for two */
-		.msg_controllen = may ? CMSG_LEN(sizeof(int)) : 0,
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room,
+		/* Without padding: there would be room for one more */
+		.msg_controllen = CMSG_LEN(sizeof(files->fds)),
 	};
 	struct cmsghdr *m;
 	ssize_t n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
-	*fd = -1;
-	if (n <= 0)
-		return n ? -errno : 0;
-	m = CMSG_FIRSTHDR(&msg);
-	if (m && m->cmsg_level == SOL_SOCKET && m->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(m), sizeof(*fd));
-	if (msg.msg_flags & MSG_CTRUNC) {
-		if (*fd >= 0)
-			close_unwanted(c->uid, *fd);
-		*fd = may ? -EINVAL : -EBUSY;
+	if (n < 0)
+		return -errno;
+	for (m = CMSG_FIRSTHDR(&msg); m; m = CMSG_NXTHDR(&msg, m)) {
+		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
+			continue;
+		files->nr = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(files->fds, CMSG_DATA(m), files->nr * sizeof(int));
 	}
-	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
+	return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : n;
 }
 
 static bool answer_it(const struct client *c, const struct agent_answer *answer, int fd)
@@ -278,24 +381,32 @@ static bool answer_it(const struct client *c, const struct agent_answer *answer,
 	return sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(*answer);
 }
 
+static time_t now(void)
+{
+	struct timespec t = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
 /* Returns false when the client has to go: it is gone, or does not keep to the rules. */
-static bool serve(const struct client *c)
+static bool serve(struct client *c)
 {
 	struct agent_answer answer = { .magic = AGENT_MAGIC };
 	struct agent_request request = { 0 };
+	struct files files = { .nr = 0 };
 	struct held *lent = NULL;
-	int fd;
-	ssize_t n = receive(c, &request, &fd);
+	ssize_t n = receive(c, &request, &files);
 	bool whole = n > 0 && is_whole(&request, n);
 
 	if (n == -EAGAIN || n == -EINTR)
 		return true;
 	if (whole)
-		answer.rc = fd < -1 ? fd : obey(c, &request, fd, &answer, &lent);
-	if (fd >= 0 && !(whole && request.op == AGENT_PUT && !answer.rc))
-		close_unwanted(c->uid, fd);
+		answer.rc = obey(c, &request, &files, &answer, &lent);
+	close_later(c->uid, files.fds, files.nr);
 	if (!whole)
 		return false;
+	c->heard = now();
 	if (lent)
 		lent->lent = c->fd;
 	return answer_it(c, &answer, lent ? lent->fd : -1);
@@ -303,15 +414,53 @@ static bool serve(const struct client *c)
 
 /* ---- clients ---- */
 
-static void forget(unsigned int nth)
+static void forget(struct client *c)
 {
 	unsigned int i;
 
 	for (i = 0; i < nr_held; i++)
-		if (held[i].lent == clients[nth].fd)
+		if (held[i].lent == c->fd)
 			held[i].lent = -1;
-	close(clients[nth].fd);
-	clients[nth] = clients[--nr_clients];
+	close_later(c->uid, &c->fd, 1);
+	*c = clients[--nr_clients];
+}
+
+static bool has_borrowed(const struct client *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_held; i++)
+		if (held[i].lent == c->fd)
+			return true;
+	return false;
+}
+
+/* All are taken: the one that is silent longest, if it may be sent away. */
+static void forget_idle(void)
+{
+	struct client *c, *oldest = NULL;
+
+	for (c = clients; c < clients + nr_clients; c++)
+		if (now() - c->heard >= IDLE_S && (!oldest || c->heard < oldest->heard) &&
+		    !has_borrowed(c) && is_served(c->uid))
+			oldest = c;
+	if (oldest)
+		forget(oldest);
+}
+
+static bool is_welcome(uint32_t uid)
+{
+	unsigned int i, n = 0, max = MAX_CLIENTS - (is_privileged(uid) ? 0 : RESERVED_CLIENTS);
+
+	if (uid == NOBODY)
+		return false;
+	for (i = 0; i < nr_clients; i++)
+		n += clients[i].uid == uid;
+	if (n >= MAX_CLIENTS_EACH)
+		return false;
+	if (nr_clients >= max)
+		forget_idle();
+	return nr_clients < max;
 }
 
 static void welcome(int listening)
@@ -319,40 +468,49 @@ static void welcome(int listening)
 	int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	unsigned int i, n = 0;
 
 	if (fd < 0)
 		return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		peer.uid = NOBODY;
-	for (i = 0; i < nr_clients; i++)
-		n += clients[i].uid == peer.uid;
-	if (peer.uid == NOBODY || n >= MAX_CLIENTS_EACH)
-		close(fd);
+	if (is_welcome(peer.uid))
+		clients[nr_clients++] = (struct client){ fd, peer.uid, now() };
 	else
-		clients[nr_clients++] = (struct client){ fd, peer.uid };
+		refused = (struct client){ fd, peer.uid, 0 };
+}
+
+static void get_ready(struct pollfd *fds, int listening)
+{
+	unsigned int i;
+
+	if (refused.fd >= 0 && close_later(refused.uid, &refused.fd, 1))
+		refused.fd = -1;
+	fds[0] = (struct pollfd){ refused.fd < 0 ? listening : -1, POLLIN, 0 };
+	fds[1] = (struct pollfd){ closed, POLLIN, 0 };
+	for (i = 0; i < nr_clients; i++)
+		fds[i + 2] = (struct pollfd){ is_served(clients[i].uid) ? clients[i].fd : -1,
+					      POLLIN, 0 };
 }
 
 static int loop(int listening)
 {
-	struct pollfd fds[MAX_CLIENTS + 1];
+	struct pollfd fds[MAX_CLIENTS + 2];
+	eventfd_t count;
 	unsigned int i;
 
 	for (;;) {
-		/* A full house does not look who knocks */
-		fds[0].fd = nr_clients < MAX_CLIENTS ? listening : -1;
-		fds[0].events = POLLIN;
-		for (i = 0; i < nr_clients; i++)
-			fds[i + 1] = (struct pollfd){ clients[i].fd, POLLIN, 0 };
-		if (poll(fds, nr_clients + 1, -1) < 0) {
+		get_ready(fds, listening);
+		if (poll(fds, nr_clients + 2, -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return fail(FAILED, "poll: %s", strerror(errno));
 		}
+		if (fds[1].revents)
+			eventfd_read(closed, &count);
 		/* From the end: the last one takes the place of one that goes */
 		for (i = nr_clients; i--;)
-			if (fds[i + 1].revents && !serve(&clients[i]))
-				forget(i);
+			if (fds[i + 2].revents && is_served(clients[i].uid) && !serve(&clients[i]))
+				forget(&clients[i]);
 		if (fds[0].revents)
 			welcome(listening);
 	}
@@ -370,6 +528,15 @@ static int bind_to(int s, const struct sockaddr_un *at)
 	return rc;
 }
 
+/* A socket that nobody listens on: a regular file does not answer either. */
+static bool is_left_behind(int s, const struct sockaddr_un *at)
+{
+	struct stat st;
+
+	return !lstat(at->sun_path, &st) && S_ISSOCK(st.st_mode) &&
+	       connect(s, (const struct sockaddr *)at, sizeof(*at)) && errno == ECONNREFUSED;
+}
+
 static int listen_at(const char *path)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
@@ -382,9 +549,7 @@ static int listen_at(const char *path)
 	if (s < 0)
 		return -errno;
 	rc = bind_to(s, &at);
-	/* One that nobody listens on was left behind */
-	if (rc == -EADDRINUSE && connect(s, (struct sockaddr *)&at, sizeof(at)) &&
-	    errno == ECONNREFUSED && !unlink(path))
+	if (rc == -EADDRINUSE && is_left_behind(s, &at) && !unlink(path))
 		rc = bind_to(s, &at);
 	if (!rc && listen(s, 128))
 		rc = -errno;
@@ -397,7 +562,7 @@ static int listen_at(const char *path)
 static void set_limits(void)
 {
 	struct rlimit limit;
-	rlim_t others = MAX_CLIENTS + MAX_CLOSING + OTHER_FILES;
+	rlim_t others = MAX_CLIENTS + MAX_CLOSING * MAX_QUEUE + OTHER_FILES;
 
 	max_held = MAX_HELD;
 	if (getrlimit(RLIMIT_NOFILE, &limit))
@@ -406,7 +571,7 @@ static void set_limits(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur < MAX_HELD + others)
-		max_held = limit.rlim_cur > others ? limit.rlim_cur - others : 0;
+		max_held = limit.rlim_cur / 2 < MAX_HELD ? limit.rlim_cur / 2 : MAX_HELD;
 }
 
 /* Serves until it is killed, or cannot begin. */
@@ -416,6 +581,9 @@ int agent_serve(const char *path)
 
 	if (access("/proc/self/fd", F_OK))
 		return fail(FAILED, "/proc: %s", strerror(errno));
+	closed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (closed < 0)
+		return fail(FAILED, "eventfd: %s", strerror(errno));
 	signal(SIGPIPE, SIG_IGN);
 	set_limits();
 	fdstore_begin(add, &listening);

@@ -68,6 +68,7 @@ int agent_serve(const char *path);
 bool fdstore_exists(void);
 int fdstore_put(uint32_t owner, const char *name, int fd);
 int fdstore_remove(uint32_t owner, const char *name);
+void fdstore_again(uint32_t owner, const char *name, int fd);
 void fdstore_ready(void);
 void fdstore_begin(int (*is_back)(uint32_t owner, const char *name, int fd), int *socket);
 

@@ -80,17 +80,27 @@ static int barrier(void)
 }
 
 /* FDPOLL=0: the manager drops no file because it looks ready. */
-int fdstore_put(uint32_t owner, const char *name, int fd)
+static int store(uint32_t owner, const char *name, int fd)
 {
 	char message[160];
-	int rc;
 
-	if (!fdstore_exists())
-		return 0;
 	snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=" PREFIX "%u.%s\nFDPOLL=0", owner,
 		 name);
-	rc = notify(message, fd);
-	return rc ? -EIO : barrier();
+	return notify(message, fd);
+}
+
+int fdstore_put(uint32_t owner, const char *name, int fd)
+{
+	if (!fdstore_exists())
+		return 0;
+	return store(owner, name, fd) ? -EIO : barrier();
+}
+
+/* After a removal that was not confirmed. The manager stores one file once. */
+void fdstore_again(uint32_t owner, const char *name, int fd)
+{
+	if (fdstore_exists())
+		store(owner, name, fd);
 }
 
 int fdstore_remove(uint32_t owner, const char *name)

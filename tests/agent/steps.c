@@ -2,13 +2,15 @@
 /*
  * For the agent under test: what it asks of the system, counted. FERRY_KILL=N kills it, as
  * SIGKILL does, before call N / 2, or after it if N is odd. A memfd called "session" passes for
- * a session; to close one called "hang" takes HANG_S seconds.
+ * a session; to close one called "hang" takes HANG_S seconds. With FERRY_FAST a millisecond
+ * is a second.
  */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <sys/socket.h>
 
@@ -57,6 +59,17 @@ ssize_t __wrap_readlink(const char *path, char *buf, size_t len)
 		return len < strlen(LINK) ? len : strlen(LINK);
 	}
 	return __real_readlink(path, buf, len);
+}
+
+int __real_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
+{
+	int rc = __real_clock_gettime(clock, t);
+
+	if (getenv("FERRY_FAST"))
+		t->tv_sec = t->tv_sec * 1000 + t->tv_nsec / 1000000;
+	return rc;
 }
 
 int __real_close(int fd);
