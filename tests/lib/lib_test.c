@@ -678,7 +678,7 @@ static void test_agent(void)
 {
 	char name[FERRY_NAME_SIZE] = "", longest[70];
 	struct ferry_agent *a = NULL;
-	int fd = -1, held, other;
+	int fd = -1, held, second, other;
 
 	begin();
 	memset(longest, 'x', 64);
@@ -690,15 +690,24 @@ static void test_agent(void)
 	IS(ferry_agent_connect(host, NULL, &a) == -ENOMEM);
 	m.fail_at = m.calls + 2;
 	IS(ferry_agent_connect(host, "elsewhere", &a) == -EIO);
+	m.fail_at = m.calls + 2;
+	m.fail_with = -EAGAIN;
+	IS(ferry_agent_connect(host, "elsewhere", &a) == -ETIMEDOUT);
+	IS(strstr(ferry_host_error(host), "does not answer") != NULL);
+	m.fail_with = -EIO;
 	ferry_agent_close(NULL);
 	IS(!ferry_agent_connect(host, "elsewhere", &a));
 	held = mock_session(&m, "vm0");
+	second = mock_session(&m, "vm1");
 	other = mock_ops.memfd(&m, "");
 	IS(ferry_agent_put(a, "vm0", -1) == -EBADF && ferry_agent_put(a, "vm0", other) == -EBADF);
 	IS(ferry_agent_put(a, NULL, held) == -EINVAL && ferry_agent_put(a, "", held) == -EINVAL);
 	IS(ferry_agent_put(a, "a:b", held) == -EINVAL);
 	IS(ferry_agent_put(a, longest, held) == -EINVAL);
-	IS(!ferry_agent_put(a, "vm1", held) && ferry_agent_put(a, "vm1", held) == -EEXIST);
+	IS(!ferry_agent_put(a, "vm1", second) && !ferry_agent_put(a, "vm1", second));
+	IS(ferry_agent_put(a, "vm1", held) == -EEXIST);
+	IS(ferry_agent_put(a, "vm0", second) == -EEXIST);
+	IS(strstr(ferry_host_error(host), "under another") != NULL);
 	IS(!ferry_agent_put(a, "vm0", held) && m.fds[held]);
 	IS(!ferry_agent_next(a, name) && !strcmp(name, "vm0"));
 	IS(!ferry_agent_next(a, name) && !strcmp(name, "vm1"));
@@ -713,12 +722,17 @@ static void test_agent(void)
 	ferry_agent_owner(a, 8);
 	IS(ferry_agent_next(a, name) == -EPERM && ferry_agent_drop(a, "vm1") == -EPERM);
 	ferry_agent_owner(a, 7);
-	/* The drop of a take: it is the agent's still */
+	/* The drop of a take is not sent: it is the agent's still */
 	m.fail_at = m.calls + 3;
-	IS(ferry_agent_take(a, "vm1", &fd) == -EIO && mock_open_fds(&m) == 3);
-	IS(!ferry_agent_drop(a, "vm1"));
+	IS(ferry_agent_take(a, "vm1", &fd) == -EIO && mock_open_fds(&m) == 4);
+	/* Or it has no answer, and may be done */
+	m.fail_at = m.calls + 4;
+	IS(!ferry_agent_take(a, "vm1", &fd) && m.fds[fd] == m.fds[second]);
+	mock_ops.close(&m, fd);
+	IS(ferry_agent_drop(a, "vm1") == -ENOTCONN);
 	ferry_agent_close(a);
 	mock_ops.close(&m, held);
+	mock_ops.close(&m, second);
 	mock_ops.close(&m, other);
 	end("sessions in the agent");
 }

@@ -539,9 +539,13 @@ static int held_at(struct mock *m, const char *name)
 static int agent_put(struct mock *m, const char *name, struct mock_file *f)
 {
 	int at = held_at(m, "");
+	unsigned int i;
 
 	if (!f || f->kind != SESSION)
 		return -EBADF;
+	for (i = 0; i < 4; i++)
+		if (m->held[i].file == f)
+			return strcmp(m->held[i].name, name) ? -EEXIST : 0;
 	if (held_at(m, name) >= 0)
 		return -EEXIST;
 	if (at < 0)
