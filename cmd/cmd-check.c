@@ -30,26 +30,52 @@ static void show(const struct ferry_requirement *r, struct sum *sum)
 	json_close('}');
 }
 
-static int check_device(struct ferry_host *host, const char *address, struct sum *sum)
+/* Tell each requirement of the host, or of the device at @address. */
+static void tell_each(struct ferry_host *host, const char *address,
+		      void (*tell)(const struct ferry_requirement *r, struct sum *sum),
+		      struct sum *sum)
 {
 	struct ferry_requirement r = { .size = sizeof(r) };
 	unsigned int i;
 
-	if (ferry_host_device_requirement(host, address, 0, &r))
-		return usage("%s: %s", address, ferry_host_error(host));
+	for (i = 0; !(address ? ferry_host_device_requirement(host, address, i, &r) :
+				ferry_host_requirement(host, i, &r)); i++) {
+		tell(&r, sum);
+		/* Of what is not there nothing else can be said */
+		if (address && !i && r.answer == FERRY_NO)
+			break;
+	}
+}
+
+/* The host, when all of these can be addresses; else NULL and the exit code. */
+static struct ferry_host *host_for(int argc, char **argv, int *code)
+{
+	struct ferry_requirement r = { .size = sizeof(r) };
+	struct ferry_host *host;
+	int n;
+
+	if (ferry_host_new(&host)) {
+		*code = fail(FAILED, "there is no memory");
+		return NULL;
+	}
+	for (n = 0; n < argc; n++)
+		if (ferry_host_device_requirement(host, argv[n], ~0U, &r) != -ENOENT) {
+			*code = usage("%s: %s", argv[n], ferry_host_error(host));
+			ferry_host_free(host);
+			return NULL;
+		}
+	return host;
+}
+
+static void check_device(struct ferry_host *host, const char *address, struct sum *sum)
+{
 	text("%s\n", address);
 	json_open(NULL, '{');
 	json_string("address", address);
 	json_open("requirements", '[');
-	for (i = 0; !ferry_host_device_requirement(host, address, i, &r); i++) {
-		show(&r, sum);
-		/* Of what is not there nothing else can be said */
-		if (!i && r.answer == FERRY_NO)
-			break;
-	}
+	tell_each(host, address, show, sum);
 	json_close(']');
 	json_close('}');
-	return DONE;
 }
 
 static int verdict(const struct sum *host, const struct sum *devices, int n)
@@ -73,24 +99,16 @@ static int verdict(const struct sum *host, const struct sum *devices, int n)
 
 static int run(int argc, char **argv)
 {
-	struct ferry_requirement r = { .size = sizeof(r) };
 	struct sum host_sum = { 0 }, sum = { 0 };
-	struct ferry_host *host;
-	unsigned int i;
 	int rc, n;
+	struct ferry_host *host = host_for(argc, argv, &rc);
 
-	if (ferry_host_new(&host))
-		return fail(FAILED, "there is no memory");
-	for (n = 0; n < argc; n++)
-		if (ferry_host_device_requirement(host, argv[n], ~0U, &r) != -ENOENT) {
-			rc = usage("%s: %s", argv[n], ferry_host_error(host));
-			goto out;
-		}
+	if (!host)
+		return rc;
 	json_open(NULL, '{');
 	text("host\n");
 	json_open("host", '[');
-	for (i = 0; !ferry_host_requirement(host, i, &r); i++)
-		show(&r, &host_sum);
+	tell_each(host, NULL, show, &host_sum);
 	json_close(']');
 	json_open("devices", '[');
 	for (n = 0; n < argc; n++)
@@ -99,24 +117,23 @@ static int run(int argc, char **argv)
 	rc = verdict(&host_sum, &sum, argc);
 	json_close('}');
 	out_end();
-out:
 	ferry_host_free(host);
 	return rc;
 }
 
 /* ---- preserve --dry-run ---- */
 
-static bool is_fine(const struct sum *sum)
+static unsigned int in_the_way(const struct sum *sum)
 {
-	return !sum->n[FERRY_NO] && !sum->n[FERRY_UNKNOWN];
+	return sum->n[FERRY_NO] + sum->n[FERRY_UNKNOWN];
 }
 
-/* Only what stands in the way; how many that was. */
-static unsigned int refusal(const struct ferry_requirement *r, struct sum *sum)
+/* Only what stands in the way */
+static void refusal(const struct ferry_requirement *r, struct sum *sum)
 {
 	sum->n[r->answer]++;
 	if (r->answer == FERRY_YES)
-		return 0;
+		return;
 	text("  %s: %s: %s%s%s\n", r->answer == FERRY_NO ? "refused" : "unknown", r->text,
 	     r->reason, *r->remedy ? "; " : "", r->remedy);
 	json_open(NULL, '{');
@@ -125,34 +142,26 @@ static unsigned int refusal(const struct ferry_requirement *r, struct sum *sum)
 	json_string("reason", r->reason);
 	json_string("remedy", r->remedy);
 	json_close('}');
-	return 1;
 }
 
 static void refusals_of(struct ferry_host *host, const char *address, struct sum *sum)
 {
-	struct ferry_requirement r = { .size = sizeof(r) };
-	unsigned int i, n = 0;
+	unsigned int before = in_the_way(sum);
 
 	json_open(NULL, '{');
 	text("%s\n", address ? address : "host");
 	if (address)
 		json_string("address", address);
 	json_open("refusals", '[');
-	for (i = 0; !(address ? ferry_host_device_requirement(host, address, i, &r) :
-				ferry_host_requirement(host, i, &r)); i++) {
-		n += refusal(&r, sum);
-		if (address && !i && n)
-			break;
-	}
+	tell_each(host, address, refusal, sum);
 	json_close(']');
 	json_close('}');
-	if (!n)
+	if (in_the_way(sum) == before)
 		text("  nothing that could be looked at is in the way\n");
 }
 
 static int run_preserve(int argc, char **argv)
 {
-	struct ferry_requirement r = { .size = sizeof(r) };
 	struct sum host_sum = { 0 }, sum = { 0 };
 	struct ferry_host *host;
 	bool can;
@@ -161,21 +170,16 @@ static int run_preserve(int argc, char **argv)
 	if (!given("dry-run") || !argc)
 		return usage("it wants --dry-run and devices; to preserve a session is for the process "
 			     "that has it");
-	if (ferry_host_new(&host))
-		return fail(FAILED, "there is no memory");
-	for (n = 0; n < argc; n++)
-		if (ferry_host_device_requirement(host, argv[n], ~0U, &r) != -ENOENT) {
-			n = usage("%s: %s", argv[n], ferry_host_error(host));
-			ferry_host_free(host);
-			return n;
-		}
+	host = host_for(argc, argv, &n);
+	if (!host)
+		return n;
 	json_open(NULL, '{');
 	json_open("preserve", '[');
 	refusals_of(host, NULL, &host_sum);
 	for (n = 0; n < argc; n++)
 		refusals_of(host, argv[n], &sum);
 	json_close(']');
-	can = is_fine(&host_sum) && is_fine(&sum);
+	can = !in_the_way(&host_sum) && !in_the_way(&sum);
 	json_bool("can", can);
 	json_close('}');
 	out_end();
