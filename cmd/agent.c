@@ -362,25 +362,6 @@ static ssize_t receive(const struct client *c, struct agent_request *r, struct f
 	return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : n;
 }
 
-static bool answer_it(const struct client *c, const struct agent_answer *answer, int fd)
-{
-	struct iovec iov = { (void *)answer, sizeof(*answer) };
-	char room[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *m;
-
-	if (fd >= 0) {
-		msg.msg_control = room;
-		msg.msg_controllen = sizeof(room);
-		m = CMSG_FIRSTHDR(&msg);
-		m->cmsg_level = SOL_SOCKET;
-		m->cmsg_type = SCM_RIGHTS;
-		m->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(m), &fd, sizeof(fd));
-	}
-	return sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(*answer);
-}
-
 static time_t now(void)
 {
 	struct timespec t = { 0 };
@@ -409,7 +390,9 @@ static bool serve(struct client *c)
 	c->heard = now();
 	if (lent)
 		lent->lent = c->fd;
-	return answer_it(c, &answer, lent ? lent->fd : -1);
+	/* The connection does not block: who does not listen has to go */
+	return !ferry_real_ops.send(NULL, c->fd, &answer, sizeof(answer),
+				    lent ? lent->fd : -1);
 }
 
 /* ---- clients ---- */

@@ -215,23 +215,20 @@ static void path_of(const struct about *a, const char *what, char *path, size_t 
 	snprintf(path, len, "/sys/bus/pci/devices/%.12s%s", a->address, what);
 }
 
-static void ask_there(const struct about *a)
-{
-	char path[80];
-
-	path_of(a, "", path, sizeof(path));
-	if (a->h->ops->access(a->h->ctx, path, F_OK))
-		answer(a->r, FERRY_NO, "there is no such PCI function", "look at lspci -D");
-	else
-		answer(a->r, FERRY_YES, "it is there", "");
-}
-
 static bool has(const struct about *a, const char *what)
 {
 	char path[80];
 
 	path_of(a, what, path, sizeof(path));
 	return !a->h->ops->access(a->h->ctx, path, F_OK);
+}
+
+static void ask_there(const struct about *a)
+{
+	if (has(a, ""))
+		answer(a->r, FERRY_YES, "it is there", "");
+	else
+		answer(a->r, FERRY_NO, "there is no such PCI function", "look at lspci -D");
 }
 
 /* The kernel's reasons, as far as they can be seen from outside */
@@ -298,8 +295,7 @@ static void ask_group(const struct about *a)
 {
 	char path[96], name[64];
 
-	path_of(a, "/iommu_group", path, sizeof(path));
-	if (a->h->ops->access(a->h->ctx, path, F_OK)) {
+	if (!has(a, "/iommu_group")) {
 		answer(a->r, FERRY_NO, "no IOMMU is responsible for it",
 		       "start the kernel with the IOMMU on");
 		return;
