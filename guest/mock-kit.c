@@ -105,9 +105,10 @@ static void drop(int *fd)
 	*fd = -1;
 }
 
-/* Devices first, then their IOMMU, then the memory. */
-void mock_kit_close(struct mock_kit *k)
+/* Devices first, then their IOMMU, then the memory. A step; always 0. */
+int mock_kit_close(void *kit)
 {
+	struct mock_kit *k = kit;
 	unsigned int i;
 
 	mock_kit_end_session(k);
@@ -119,6 +120,7 @@ void mock_kit_close(struct mock_kit *k)
 	k->mem = NULL;
 	k->s = NULL;
 	drop(&k->memfd);
+	return 0;
 }
 
 int mock_kit_session(struct mock_kit *k, const char *name)
@@ -253,8 +255,9 @@ int mock_kit_pasids(struct mock_kit *k)
 }
 
 /* Same ids, and nobody wrote to a device. Learns what the test op names. */
-int mock_kit_same(struct mock_kit *k)
+int mock_kit_same(void *kit)
 {
+	struct mock_kit *k = kit;
 	struct mock_state *s = k->s;
 	struct mock m;
 	unsigned int i;

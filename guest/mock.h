@@ -74,7 +74,7 @@ struct mock_kit {
 int mock_kit_open(struct mock_kit *k, unsigned int tables,
 		  unsigned int devices);
 void mock_kit_clear(struct mock_kit *k);
-void mock_kit_close(struct mock_kit *k);
+int mock_kit_close(void *kit);
 int mock_kit_session(struct mock_kit *k, const char *name);
 void mock_kit_end_session(struct mock_kit *k);
 int mock_kit_preserve(struct mock_kit *k);
@@ -83,7 +83,7 @@ int mock_kit_map(struct mock_kit *k);
 int mock_kit_pasid(struct mock_kit *k, unsigned int dev, uint32_t pasid,
 		   unsigned int table, bool keep);
 int mock_kit_pasids(struct mock_kit *k);
-int mock_kit_same(struct mock_kit *k);
+int mock_kit_same(void *kit);
 int mock_kit_mapped(struct mock_kit *k, unsigned int pins);
 int mock_kit_frozen(struct mock_kit *k);
 int mock_kit_mutable(struct mock_kit *k);

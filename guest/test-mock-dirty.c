@@ -158,11 +158,6 @@ static int retrieve(void *p)
 	return iommufd_track_dirty(k->iommufd, k->s->hwpt[SMALL], true);
 }
 
-static int same(void *p)
-{
-	return mock_kit_same(p);
-}
-
 static int read_old(void *p)
 {
 	struct mock_kit *k = p;
@@ -226,12 +221,6 @@ static int once_more(void *p)
 	return bad | read_once(k, SMALL, BEFORE);
 }
 
-static int close_all(void *p)
-{
-	mock_kit_close(p);
-	return 0;
-}
-
 static const struct step old_kernel[] = {
 	STEP("mock devices are attached", set_up),
 	STEP("what devices write is tracked", track),
@@ -248,13 +237,14 @@ static const struct step old_kernel[] = {
 static const struct step new_kernel[] = {
 	SYNC("booted"),
 	STEP("everything is retrieved", retrieve),
-	CHECK("the objects are the same, no attachment was written", same),
+	CHECK("the objects are the same, no attachment was written",
+	      mock_kit_same),
 	CHECK("what was written and not read yet is read, and once", read_old),
 	CHECK("tracking goes on", goes_on),
 	CHECK("tracking is switched off and on", on_and_off),
 	CHECK("tracking goes on after finish", finish),
 	CHECK("everything is preserved once more, and given back", once_more),
-	STEP("everything is closed", close_all),
+	STEP("everything is closed", mock_kit_close),
 };
 
 int test_mock_dirty(unsigned int stage)

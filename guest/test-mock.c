@@ -58,23 +58,12 @@ static int retrieve(void *p)
 				 !strcmp(opt_str("first", ""), "devices"));
 }
 
-static int same(void *p)
-{
-	return mock_kit_same(p);
-}
-
 static int finish(void *p)
 {
 	struct mock_kit *k = p;
 	int rc = luo_finish(k->session);
 
 	return rc ? v_error(rc, "LIVEUPDATE_SESSION_FINISH") : 0;
-}
-
-static int close_all(void *p)
-{
-	mock_kit_close(p);
-	return 0;
 }
 
 static const struct step old_kernel[] = {
@@ -91,7 +80,8 @@ static const struct step old_kernel[] = {
 static const struct step new_kernel[] = {
 	SYNC("booted"),
 	STEP("everything is retrieved", retrieve),
-	CHECK("the objects are the same, no attachment was written", same),
+	CHECK("the objects are the same, no attachment was written",
+	      mock_kit_same),
 	CHECK("the page tables are the same", mapped),
 	CHECK("map, unmap, replace and dirty tracking work", mutable),
 	STEP("the session is finished", finish),
@@ -101,7 +91,7 @@ static const struct step new_kernel[] = {
 	CHECK("nothing of it can change once more", frozen),
 	STEP("and that session is closed", cancel),
 	CHECK("everything can change again", mutable),
-	STEP("everything is closed", close_all),
+	STEP("everything is closed", mock_kit_close),
 };
 
 int test_mock(unsigned int stage)

@@ -83,16 +83,25 @@ static int nothing_marked(void *p)
 	return end(bad | right_now(&kit, true));
 }
 
+/* The same, and there is a second page table. */
+static int begin_with_two(uint32_t *other)
+{
+	int bad = begin();
+
+	if (!bad)
+		bad = want(iommufd_hwpt_alloc(kit.iommufd, kit.dev, kit.ioas,
+					      other), 0, "a second page table");
+	return bad;
+}
+
 static int unmarked_in_use(void *p)
 {
 	uint32_t other;
-	int bad = begin();
+	int bad = begin_with_two(&other);
 
 	(void)p;
 	if (bad)
 		return end(bad);
-	bad |= want(iommufd_hwpt_alloc(kit.iommufd, kit.dev, kit.ioas, &other),
-		    0, "a second page table");
 	bad |= want(vfio_attach(kit.vfio, other), 0, "replace");
 	bad |= refused(kit_preserve_iommufd(&kit), -EOPNOTSUPP, nic,
 		       "is not marked");
@@ -105,13 +114,11 @@ static int unmarked_in_use(void *p)
 static int marked_unused(void *p)
 {
 	uint32_t other;
-	int bad = begin();
+	int bad = begin_with_two(&other);
 
 	(void)p;
 	if (bad)
 		return end(bad);
-	bad |= want(iommufd_hwpt_alloc(kit.iommufd, kit.dev, kit.ioas, &other),
-		    0, "a second page table");
 	bad |= want(iommufd_mark(kit.iommufd, other, 2, 0), 0, "mark");
 	bad |= refused(kit_preserve_iommufd(&kit), -EINVAL, "iommufd",
 		       "is marked, and has no device");

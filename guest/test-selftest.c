@@ -171,6 +171,12 @@ static int run_one(void *p)
 	return WIFEXITED(status) && WEXITSTATUS(status) != 127 ? 0 : -EIO;
 }
 
+static void reserve_huge_pages(void)
+{
+	if (opt_str("hp", NULL))
+		write_file("/proc/sys/vm/nr_hugepages", opt_str("hp", "0"));
+}
+
 int test_selftest(unsigned int stage)
 {
 	size_t i;
@@ -183,9 +189,7 @@ int test_selftest(unsigned int stage)
 		steps[i].run = run_one;
 		steps[i].go_on = true;
 	}
-	if (opt_str("hp", NULL))
-		write_file("/proc/sys/vm/nr_hugepages",
-			   opt_str("hp", "0"));
+	reserve_huge_pages();
 	if (!nr) {
 		v_run(steps, 0, NULL);
 		v_note("there is nothing in /tests");
@@ -215,8 +219,7 @@ static const struct step new_kernel[] = {
 
 int test_selftest_kept(unsigned int stage)
 {
-	if (opt_str("hp", NULL))
-		write_file("/proc/sys/vm/nr_hugepages", opt_str("hp", "0"));
+	reserve_huge_pages();
 	if (stage > 1)
 		return v_run(new_kernel, ARRAY_SIZE(new_kernel), "retrieve");
 	return kexec_after(old_kernel, ARRAY_SIZE(old_kernel), "preserve");

@@ -129,9 +129,8 @@ def programs_of(paths):
             raise argparse.ArgumentTypeError(f'{path} is not a static ELF program; the guest has '
                                              'no C library: link it with -static')
         found.append(('bin/' + os.path.basename(path), initramfs.read(path)))
-    ferry = os.path.join(scenario.BUILD, 'guest/ferry')
-    if os.path.exists(ferry):
-        found.append(('bin/ferry', initramfs.read(ferry)))
+    if os.path.exists(scenario.COMMAND):
+        found += scenario.with_command(None)
     return found
 
 

@@ -17,6 +17,7 @@ from harness.verdict import Verdict
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, 'build')
+COMMAND = os.path.join(BUILD, 'guest/ferry')
 KERNELS = ('old', 'new', 'break', 'debug', 'alt', 'base')
 UNBUILT = ('build/alt is missing; to un-skip, make kernel KERNELS=alt, which wants the package '
            'clang-19')
@@ -33,7 +34,7 @@ SECOND_NIC = ('-device', 'igb,bus=pcie.0,addr=06.0')
 
 def with_command(_):
     """Return the command ferry, which the initramfs is to have more."""
-    return [('bin/ferry', initramfs.read(os.path.join(BUILD, 'guest/ferry')))]
+    return [('bin/ferry', initramfs.read(COMMAND))]
 
 
 @dataclass
