@@ -83,6 +83,7 @@ int sys_ioctl(int fd, unsigned long req, void *arg);
 uint64_t now_ms(void);
 void sleep_ms(unsigned int ms);
 long vmstat(const char *key);
+long free_pages(void);
 int make_memfd(const char *name, uint64_t size, void **map);
 void pattern_fill(void *mem, size_t len, uint64_t seed);
 size_t pattern_check(const void *mem, size_t len, uint64_t seed);

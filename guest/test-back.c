@@ -128,7 +128,7 @@ static struct counters look(void)
 		.iommu = vmstat("nr_iommu_pages"),
 		.slab = vmstat("nr_slab_unreclaimable") +
 			vmstat("nr_slab_reclaimable"),
-		.free = vmstat("nr_free_pages"),
+		.free = free_pages(),
 	};
 }
 

@@ -45,7 +45,8 @@ static int pages_are_as_before(void *p)
 	long now = vmstat("nr_iommu_pages");
 
 	v_info("iommu_pages", "%ld", now);
-	v_info("free_pages", "%ld", vmstat("nr_free_pages"));
+	sleep_ms(500);	/* what waits for RCU is freed */
+	v_info("free_pages", "%ld", free_pages());
 	if (!*before)
 		*before = now;
 	return want(now, *before, "nr_iommu_pages");

@@ -83,6 +83,16 @@ def reason(run):
     return '; '.join(texts) or f'guest exit {stage.exit if stage else None}'
 
 
+def failures(rows):
+    """Return the lines of what failed once more, for who reads the end of a long list."""
+    failed = [row for row in rows if row[1] == 1]
+    lines = ['', 'failed:'] if failed else []
+    for name, result, seconds, why, folder in failed:
+        lines.append(line(name, result, seconds, why))
+        lines += [f'    {os.path.relpath(folder)}'] if folder else []
+    return lines
+
+
 def totals(results):
     """Return the last line: N passed, N failed (, N skipped)."""
     passed, failed, skipped = (sum(r == code for r in results) for code in (0, 1, 77))

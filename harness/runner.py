@@ -55,6 +55,14 @@ def run_script(name, argv, environment=None):
     return (*judge_script(code, lines, os.path.relpath(path)), seconds)
 
 
+def told(lines, bad):
+    """Return a result line with the last two of the comments that lead to it."""
+    first = at = lines.index(bad)
+    while first and at - first < 2 and lines[first - 1].startswith('# '):
+        first -= 1
+    return '; '.join([bad, *(line[2:] for line in lines[first:at])])
+
+
 def judge_script(code, lines, path):
     """Return (result, why) of a test program from its exit code and its KTAP output."""
     bad = [line for line in lines if line.startswith('not ok') and not SKIP_LINE.match(line)]
@@ -64,7 +72,7 @@ def judge_script(code, lines, path):
     if code == scenario.SKIP or (code == 0 and skipped and not good and not bad):
         return scenario.SKIP, skipped[0] if skipped else f'see {path}'
     if code != 0 or bad:
-        return scenario.FAIL, f'{bad[0] if bad else f"exit {code}"}; see {path}'
+        return scenario.FAIL, f'{told(lines, bad[0]) if bad else f"exit {code}"}; see {path}'
     if plan is not None and plan != len(good) + len(skipped):
         return scenario.FAIL, f'{len(good) + len(skipped)} results of a plan of {plan}; see {path}'
     return scenario.PASS, f'{len(skipped)} parts skipped: {skipped[0]}' if skipped else ''
@@ -219,6 +227,7 @@ def run_tests(arguments):
         run_all(session, programs, chosen, options, arguments)
     report.write_results(os.path.join(LOGS, 'results.json'), session.rows)
     results = [row[1] for row in session.rows]
+    print(''.join(f'{text}\n' for text in report.failures(session.rows)), end='')
     print(report.totals(results))
     return 1 if scenario.FAIL in results or not results else 0
 

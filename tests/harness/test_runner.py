@@ -35,6 +35,15 @@ class Scripts(unittest.TestCase):
             with self.subTest(code=code, lines=lines):
                 self.assertEqual(runner.judge_script(code, lines, 'log')[0], expected)
 
+    def test_reason(self):
+        """What a program said just before it failed goes with its result."""
+        lines = ['1..2', '# of the first', 'ok 1 - a', '# x', '# not finished', '# after 5 s',
+                 'not ok 2 - b']
+        self.assertEqual(runner.judge_script(1, lines, 'log')[1],
+                         'not ok 2 - b; not finished; after 5 s; see log')
+        self.assertEqual(runner.judge_script(1, ['1..1', 'not ok 1 - a'], 'log')[1],
+                         'not ok 1 - a; see log')
+
 
 class Required(unittest.TestCase):
     """tests/required.list."""
@@ -83,6 +92,14 @@ class Required(unittest.TestCase):
         with mock.patch.dict(os.environ, PYTHONPATH=scenario.TOP):
             self.assertEqual(self.beside(writes), [('other', 1), ('still', 0)])
             self.assertEqual(self.beside('raise SystemExit(3)'), [('other', 1), ('still', 1)])
+
+    def test_failures(self):
+        """They are said once more, where the eye is."""
+        rows = [('a', 0, 1.0, '', ''), ('b', 1, 2.0, 'bad', os.path.abspath('run')),
+                ('c', 77, 0.0, 'no', '')]
+        self.assertEqual(report.failures(rows),
+                         ['', 'failed:', report.line('b', 1, 2.0, 'bad'), '    run'])
+        self.assertEqual(report.failures(rows[::2]), [])
 
     def test_totals(self):
         """The last line."""
