@@ -71,6 +71,7 @@ static int list(const char *none)
 
 static void now(const char *name, const char *what, bool is_held)
 {
+	changed();
 	text("%s: %s\n", name, what);
 	json_open(NULL, '{');
 	json_string("session", name);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/kexec.h>
@@ -23,9 +24,11 @@ int mock_reboot(int command);
 #define reboot		mock_reboot
 #define LOADED		"kexec_loaded"
 #define CMDLINE		"cmdline"
+#define PROC		"proc"
 #else
 #define LOADED		"/sys/kernel/kexec_loaded"
 #define CMDLINE		"/proc/cmdline"
+#define PROC		"/proc"
 
 static long kexec_file_load(int kernel, int initrd, unsigned long length, const char *line,
 			    unsigned long flags)
@@ -135,6 +138,7 @@ static int load_files(const char *kernel, const char *initrd, const char *line)
 
 static void loaded_or_not(bool loaded, const char *text_now)
 {
+	stage_end(true);
 	text("%s\n", text_now);
 	json_open(NULL, '{');
 	json_bool("loaded", loaded);
@@ -150,11 +154,15 @@ static int run_load(int argc, char **argv)
 	if (argc != 1)
 		return usage("it wants one kernel image");
 	rc = command_line(line);
-	if (!rc)
-		rc = load_files(argv[0], given("initrd"), line);
-	if (!rc)
-		loaded_or_not(true, "Loaded. 'ferry go' starts it, 'ferry abort' drops it.");
-	return rc;
+	if (rc)
+		return rc;
+	stage("The kernel reads and checks the image.");
+	rc = load_files(argv[0], given("initrd"), line);
+	if (rc)
+		return rc;
+	changed();
+	loaded_or_not(true, "Loaded. 'ferry go' starts it, 'ferry abort' drops it.");
+	return DONE;
 }
 
 /* ---- abort ---- */
@@ -170,11 +178,31 @@ static int run_abort(int argc, char **argv)
 	}
 	if (kexec_file_load(-1, -1, 0, NULL, KEXEC_FILE_UNLOAD))
 		return refused("the kernel that is loaded");
+	changed();
 	loaded_or_not(false, "Dropped. What is preserved stays so until its process takes it back.");
 	return DONE;
 }
 
 /* ---- go ---- */
+
+/* What will be there afterwards: who starts the jump should have seen it. */
+static void show_sessions(void)
+{
+	struct open_sessions l;
+	size_t i;
+
+	if (open_sessions_find(PROC, &l))
+		return;
+	text(l.n ? "Sessions that processes have:" : "No process has a session: nothing is kept.");
+	for (i = 0; i < l.n; i++) {
+		if (i && !strcmp(l.rows[i].name, l.rows[i - 1].name))
+			continue;
+		text(" ");
+		text_safe(l.rows[i].name);
+	}
+	text("\n");
+	free(l.rows);
+}
 
 static int confirm(void)
 {
@@ -184,9 +212,9 @@ static int confirm(void)
 		return DONE;
 	if (!isatty(STDIN_FILENO))
 		return usage("without a terminal to ask on it wants --yes");
-	printf("This replaces the running kernel now. All processes end; what is in no session is "
-	       "lost.\nGo on? [y/N] ");
 	fflush(stdout);
+	fprintf(stderr, "This replaces the running kernel now. All processes end; what is in no "
+		"session is lost.\nGo on? [y/N] ");
 	if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
 		return DONE;
 	return fail(FAILED, "not done; nothing has changed");
@@ -204,12 +232,13 @@ static int run_go(int argc, char **argv)
 			    "CONFIG_KEXEC_FILE");
 	if (!loaded)
 		return fail(FAILED, "no kernel is loaded; nothing has changed. Use 'ferry load'");
+	show_sessions();
 	rc = confirm();
 	if (rc)
 		return rc;
-	text("The next kernel takes over.\n");
-	fflush(stdout);
+	stage("The file systems are written out.");
 	sync();
+	stage("The next kernel takes over.");
 	/* Comes back only when something has refused, and the kernel has undone the rest */
 	reboot(JUMP);
 	return refused("the jump");

@@ -14,18 +14,6 @@
 
 #include "cmd.h"
 
-struct found {
-	char session[64];
-	unsigned long pid;
-	char command[64];
-};
-
-struct list {
-	struct found *rows;
-	size_t n, room;
-	unsigned int hidden;		/* processes that could not be looked at */
-};
-
 static void read_command(int proc, const char *pid, char *buf, size_t len)
 {
 	char path[64];
@@ -42,9 +30,9 @@ static void read_command(int proc, const char *pid, char *buf, size_t len)
 	buf[strcspn(buf, "\n")] = '\0';
 }
 
-static int add(struct list *l, int proc, const char *pid, const char *session)
+static int add(struct open_sessions *l, int proc, const char *pid, const char *session)
 {
-	struct found *f, *more;
+	struct open_session *f, *more;
 
 	if (l->n == l->room) {
 		more = realloc(l->rows, (l->room + 64) * sizeof(*more));
@@ -54,14 +42,14 @@ static int add(struct list *l, int proc, const char *pid, const char *session)
 		l->room += 64;
 	}
 	f = &l->rows[l->n];
-	snprintf(f->session, sizeof(f->session), "%.63s", session);
+	snprintf(f->name, sizeof(f->name), "%.63s", session);
 	f->pid = strtoul(pid, NULL, 10);
 	read_command(proc, pid, f->command, sizeof(f->command));
 	l->n++;
 	return 0;
 }
 
-static int look_at(struct list *l, int proc, const char *pid)
+static int look_at(struct open_sessions *l, int proc, const char *pid)
 {
 	char path[32], link[256];
 	struct dirent *e;
@@ -88,14 +76,14 @@ static int look_at(struct list *l, int proc, const char *pid)
 
 static int by_session(const void *a, const void *b)
 {
-	const struct found *x = a, *y = b;
-	int rc = strcmp(x->session, y->session);
+	const struct open_session *x = a, *y = b;
+	int rc = strcmp(x->name, y->name);
 
 	return rc ? rc : (x->pid > y->pid) - (x->pid < y->pid);
 }
 
 /* A file descriptor that was duplicated is one session still. */
-static void sort(struct list *l)
+static void sort(struct open_sessions *l)
 {
 	size_t i, n = 0;
 
@@ -107,7 +95,7 @@ static void sort(struct list *l)
 	l->n = n;
 }
 
-static void show(const struct list *l)
+static void show(const struct open_sessions *l)
 {
 	size_t i;
 
@@ -119,10 +107,10 @@ static void show(const struct list *l)
 		text("%8lu  ", l->rows[i].pid);
 		text_safe(l->rows[i].command);
 		text("%*s ", 16 - (int)strlen(l->rows[i].command), "");
-		text_safe(l->rows[i].session);
+		text_safe(l->rows[i].name);
 		text("\n");
 		json_open(NULL, '{');
-		json_string("session", l->rows[i].session);
+		json_string("session", l->rows[i].name);
 		json_number("process", l->rows[i].pid);
 		json_string("command", l->rows[i].command);
 		json_close('}');
@@ -138,29 +126,38 @@ static void show(const struct list *l)
 	out_end();
 }
 
+int open_sessions_find(const char *proc, struct open_sessions *l)
+{
+	DIR *dir = opendir(proc);
+	struct dirent *e;
+	int rc = 0;
+
+	*l = (struct open_sessions){ 0 };
+	if (!dir)
+		return -errno;
+	while (!rc && (e = readdir(dir)))
+		if (isdigit((unsigned char)e->d_name[0]))
+			rc = look_at(l, dirfd(dir), e->d_name);
+	closedir(dir);
+	if (rc)
+		free(l->rows);
+	else
+		sort(l);
+	return rc;
+}
+
 static int run(int argc, char **argv)
 {
 	const char *where = given("proc") ? given("proc") : "/proc";
-	struct list l = { 0 };
-	struct dirent *e;
-	int rc = 0;
-	DIR *dir;
+	struct open_sessions l;
+	int rc;
 
 	(void)argv;
 	if (argc)
 		return usage("it takes no argument");
-	dir = opendir(where);
-	if (!dir)
-		return fail(FAILED, "%s: %s", where, strerror(errno));
-	while (!rc && (e = readdir(dir)))
-		if (isdigit((unsigned char)e->d_name[0]))
-			rc = look_at(&l, dirfd(dir), e->d_name);
-	closedir(dir);
-	if (rc) {
-		free(l.rows);
-		return fail(FAILED, "there is no memory");
-	}
-	sort(&l);
+	rc = open_sessions_find(where, &l);
+	if (rc)
+		return fail(FAILED, "%s: %s", where, strerror(-rc));
 	show(&l);
 	free(l.rows);
 	return DONE;

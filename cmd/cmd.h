@@ -40,6 +40,8 @@ extern const struct verb verb_abort, verb_agent, verb_check, verb_decode, verb_g
 const char *given(const char *name);
 int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* From here on a failure has to say that something is not as it was */
+void changed(void);
 
 /* out.c: text or JSON; in text mode json_*() do nothing */
 void out_begin(bool json);
@@ -47,6 +49,9 @@ void out_end(void);
 bool out_json(void);
 void text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void text_safe(const char *s);
+/* Progress: begins a stage and ends the one before. On a terminal it gets its time. */
+void stage(const char *name);
+void stage_end(bool good);
 const char *colour(const char *code);
 void json_open(const char *key, char bracket);
 void json_close(char bracket);
@@ -62,6 +67,22 @@ int agent_keep(struct ferry_host *with, const char *name, int fd);
 
 /* cmd-decode.c: what is in a session, as its directory says */
 void show_directory(const struct ferry_session *s);
+
+/* cmd-status.c: sessions that processes have, in the order of their names */
+struct open_session {
+	char name[64];
+	unsigned long pid;
+	char command[64];
+};
+
+struct open_sessions {
+	struct open_session *rows;
+	size_t n, room;
+	unsigned int hidden;		/* processes that could not be looked at */
+};
+
+/* 0, or a negative errno and nothing to free(); @proc: where /proc is */
+int open_sessions_find(const char *proc, struct open_sessions *l);
 
 /* agent.c, fdstore.c: see there */
 int agent_serve(const char *path);

@@ -18,7 +18,7 @@ static const struct verb *verb;
 /* For each row of the verb's options, and for --json and --help: what was given. */
 #define MAX_OPTIONS	8
 static const char *values[MAX_OPTIONS];
-static bool help, as_json;
+static bool help, as_json, has_changed;
 
 static const struct verb *find(const char *name)
 {
@@ -40,8 +40,14 @@ const char *given(const char *name)
 	return NULL;
 }
 
+void changed(void)
+{
+	has_changed = true;
+}
+
 static int complain(int code, const char *fmt, va_list ap)
 {
+	stage_end(false);
 	fflush(stdout);
 	fprintf(stderr, "ferry%s%s: ", verb ? " " : "", verb ? verb->name : "");
 	vfprintf(stderr, fmt, ap);
@@ -92,7 +98,8 @@ static int show_help(void)
 	}
 	printf("  %-22s %s\n  %-22s %s\n", "--json", "write JSON, see the manual", "--help",
 	       "this text");
-	printf("\nExit codes: 0 done, 1 refused or failed, 2 usage, 77 not supported here.\n");
+	printf("\nExit codes: 0 done, 1 refused or failed and nothing has changed, 2 usage,\n"
+	       "3 failed and something has changed, 77 not supported here.\n");
 	return DONE;
 }
 
@@ -171,7 +178,11 @@ int main(int argc, char **argv)
 		return show_help();
 	out_begin(as_json);
 	rc = verb->run(n, argv + 2);
-	if (fflush(stdout) || ferror(stdout))
-		return fail(FAILED, "the output could not be written");
-	return rc;
+	stage_end(!rc);
+	if (!fflush(stdout) && !ferror(stdout))
+		return rc;
+	if (rc)
+		return rc;
+	return has_changed ? fail(CHANGED, "done, but the output could not be written") :
+			     fail(FAILED, "the output could not be written");
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -54,6 +55,46 @@ const char *colour(const char *code)
 
 	return isatty(STDOUT_FILENO) && !(no && *no) ? code : "";
 }
+
+/* ---- progress ---- */
+
+static const char *stage_now;
+static struct timespec stage_began;
+
+/* Where a line can be written over: not on what only looks like a terminal. */
+static bool on_terminal(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb");
+}
+
+void stage(const char *name)
+{
+	stage_end(true);
+	if (json)
+		return;
+	stage_now = name;
+	clock_gettime(CLOCK_MONOTONIC, &stage_began);
+	printf(on_terminal() ? "... %s" : "%s\n", name);
+	fflush(stdout);
+}
+
+void stage_end(bool good)
+{
+	struct timespec now;
+
+	if (stage_now && on_terminal()) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		printf("\r%s%-3s%s %s  %.1f s\n", colour(good ? "\033[32m" : "\033[31m"),
+		       good ? "ok" : "no", colour("\033[0m"), stage_now,
+		       (double)(now.tv_sec - stage_began.tv_sec) +
+			       (double)(now.tv_nsec - stage_began.tv_nsec) / 1e9);
+	}
+	stage_now = NULL;
+}
+
+/* ---- JSON ---- */
 
 static void quoted(const char *s)
 {
