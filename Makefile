@@ -32,7 +32,7 @@ test-long: ## every test and the long ones: sweeps, soaks, the base's selftests 
 
 bench: ## measure what a live update costs, write docs/performance.md: 20 minutes on a quiet machine
 	@scripts/doctor demo
-	@$(MAKE) kernel guest KERNELS="new base"
+	@$(MAKE) kernel guest KERNELS="new new-base"
 	@scripts/bench
 
 fuzz: ## fuzz the readers of handed-over records: SECONDS=60 for each
@@ -43,7 +43,7 @@ check: ## style and static analysis of every file; silent when clean
 	@scripts/doctor check
 	@scripts/check
 
-kernel: ## build/old and build/new (KERNELS="debug base" for others)
+kernel: ## build/old and build/new (KERNELS="debug new-base" for others)
 	@scripts/doctor build
 	@scripts/kernel-build $(KERNELS)
 

@@ -263,14 +263,14 @@ static int session_is_made(void *p)
 
 static int keep(struct bench *b, const char *key, int fd, uint64_t token)
 {
-	long free = vmstat("nr_free_pages");
+	long free = free_pages();
 	uint64_t began = tsc();
 	int rc = luo_preserve(b->session, fd, token);
 	char name[40];
 
 	cost(key, began);
 	snprintf(name, sizeof(name), "%s_bytes", key);
-	v_info(name, "%lld", (free - vmstat("nr_free_pages")) * 4096LL);
+	v_info(name, "%lld", (free - free_pages()) * 4096LL);
 	return rc ? v_error(rc, key) : 0;
 }
 
@@ -356,7 +356,7 @@ static int booted(void *p)
 
 	log_report();
 	v_info("began", "%llu", (unsigned long long)b->began);
-	v_info("free_pages_booted", "%ld", vmstat("nr_free_pages"));
+	v_info("free_pages_booted", "%ld", free_pages());
 	return 0;
 }
 
@@ -386,7 +386,7 @@ static int all_is_retrieved(void *p)
 	}
 	cost("retrieve_vfio", got);
 	cost("retrieve", began);
-	v_info("free_pages_retrieved", "%ld", vmstat("nr_free_pages"));
+	v_info("free_pages_retrieved", "%ld", free_pages());
 	return log_mark("retrieved");
 }
 

@@ -93,7 +93,7 @@ def ratio_table(cases, median):
             continue
         row = [name, 'instructions, millions' if icount else f'ms, median of {len(values)}',
                f'{median(values) / 1e6:.1f}']
-        for build in ('new', 'base'):
+        for build in ('new', 'new-base'):
             base = groups.get((icount, f'nothing-{build}'))
             row.append(f'{median(values) / median(base):.3f}' if base else 'not run')
         rows.append(row)

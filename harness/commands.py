@@ -227,7 +227,7 @@ def common(parser):
     parser.add_argument('--qemu', metavar='PATH', help='QEMU program or unpacked tree')
     parser.add_argument('--accel', default='tcg', help='QEMU accelerator (default: tcg)')
     parser.add_argument('--kernel', action='append', metavar='NAME=BZIMAGE',
-                        help='use this image for old, new, debug, alt or base')
+                        help='use this image for old, new, debug, alt or new-base')
     parser.add_argument('--qemu-args', metavar='ARGS', help='more QEMU arguments, one string')
 
 

@@ -18,7 +18,7 @@ from harness.verdict import Verdict
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, 'build')
 COMMAND = os.path.join(BUILD, 'guest/ferry')
-KERNELS = ('old', 'new', 'break', 'debug', 'alt', 'base')
+KERNELS = ('old', 'new', 'break', 'debug', 'alt', 'new-base')
 UNBUILT = ('build/alt is missing; to un-skip, make kernel KERNELS=alt, which wants the package '
            'clang-19')
 INTO_BREAK = ('old', 'break')           # what is switched off is so in the new kernel
