@@ -90,6 +90,8 @@ static struct held held[MAX_HELD];
 static unsigned int nr_held, max_held;
 static struct client clients[MAX_CLIENTS];
 static unsigned int nr_clients;
+/* There was no file descriptor for who is at the door; it stays there, which would wake poll() */
+static bool no_room;
 /* To be closed as soon as there is a place for it; nobody is welcome before. Or -1. */
 static struct client refused = { .fd = -1 };
 /* Of the closings, and of nothing else */
@@ -452,6 +454,8 @@ static void welcome(int listening)
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
+	no_room = fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			     errno == ENOBUFS);
 	if (fd < 0)
 		return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
@@ -468,7 +472,7 @@ static void get_ready(struct pollfd *fds, int listening)
 
 	if (refused.fd >= 0 && close_later(refused.uid, &refused.fd, 1))
 		refused.fd = -1;
-	fds[0] = (struct pollfd){ refused.fd < 0 ? listening : -1, POLLIN, 0 };
+	fds[0] = (struct pollfd){ refused.fd < 0 && !no_room ? listening : -1, POLLIN, 0 };
 	fds[1] = (struct pollfd){ closed, POLLIN, 0 };
 	for (i = 0; i < nr_clients; i++)
 		fds[i + 2] = (struct pollfd){ is_served(clients[i].uid) ? clients[i].fd : -1,
@@ -483,11 +487,12 @@ static int loop(int listening)
 
 	for (;;) {
 		get_ready(fds, listening);
-		if (poll(fds, nr_clients + 2, -1) < 0) {
+		if (poll(fds, nr_clients + 2, no_room ? 1000 : -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return fail(FAILED, "poll: %s", strerror(errno));
 		}
+		no_room = false;
 		if (fds[1].revents)
 			eventfd_read(closed, &count);
 		/* From the end: the last one takes the place of one that goes */
