@@ -68,7 +68,7 @@ install: cmd manual ## libferry, ferry, manual, completion and units (PREFIX=/us
 	@$(MAKE) -s -C cmd install
 	@scripts/manual --install $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
 
-deb: ## Debian packages of library and command in build/deb (KERNEL=1: the kernel's, too; hours)
+deb: ## Debian packages of library and command in build/deb (KERNEL=1: the kernel's, too; hours, LSMOD=FILE: less)
 	@scripts/doctor $(if $(KERNEL),deb-kernel,deb)
 	@$(MAKE) headers
 	@scripts/deb $(if $(KERNEL),--kernel)

@@ -137,6 +137,11 @@ int dma_attach(void *ctx)
 	d->iommufd = iommufd_open();
 	if (d->iommufd < 0)
 		return v_error(d->iommufd, "open /dev/iommu");
+	if (!strcmp(opt_str("account", "user"), "process")) {
+		rc = iommufd_charge_process(d->iommufd);
+		if (rc)
+			return v_error(rc, "IOMMU_OPTION_RLIMIT_MODE");
+	}
 	d->vfio = vfio_open(d->bdf);
 	if (d->vfio < 0)
 		return v_error(d->vfio, "open the VFIO device");
@@ -167,10 +172,13 @@ int dma_attach(void *ctx)
 	rc = vfio_attach(d->vfio, s->hwpt_id);
 	if (rc)
 		return v_error(rc, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+	s->pinned_kib = status_kib("VmPin:");
+	s->locked_kib = status_kib("VmLck:");
 	v_info("ids", "dev %u ioas %u hwpt %u", s->dev_id, s->ioas_id,
 	       s->hwpt_id);
 	v_info("hw_caps", "%#llx", (unsigned long long)s->caps);
 	v_info("table_pages", "%lld", (long long)s->table_pages);
+	v_info("charged", "VmPin %d VmLck %d", s->pinned_kib, s->locked_kib);
 	return 0;
 }
 

@@ -43,6 +43,7 @@ struct dma_state {
 	uint64_t tx_seq;
 	uint64_t frames;		/* seen before the kexec */
 	int64_t table_pages;
+	int32_t pinned_kib, locked_kib;	/* what its owner is charged */
 	uint32_t updates;		/* kernels that handed this on */
 	uint32_t rx_clean;
 	int64_t pages[2];		/* see test-chain.c */

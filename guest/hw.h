@@ -42,6 +42,7 @@ int iommufd_ranges(int fd, uint32_t ioas, struct iommu_iova_range *ranges,
 int iommufd_small_pages(int fd, uint32_t ioas);
 int iommufd_allow(int fd, uint32_t ioas, const struct iommu_iova_range *ranges,
 		  uint32_t n);
+int iommufd_charge_process(int fd);
 int iommufd_change_process(int fd);
 int iommufd_hwpt_alloc(int fd, uint32_t dev, uint32_t ioas, uint32_t *hwpt);
 int iommufd_hwpt_alloc_flags(int fd, uint32_t dev, uint32_t ioas,

@@ -114,6 +114,19 @@ int iommufd_small_pages(int fd, uint32_t ioas)
 	return sys_ioctl(fd, IOMMU_OPTION, &arg);
 }
 
+/* What is pinned counts against the process and not its user; nothing may be there yet. */
+int iommufd_charge_process(int fd)
+{
+	struct iommu_option arg = {
+		.size = sizeof(arg),
+		.option_id = IOMMU_OPTION_RLIMIT_MODE,
+		.op = IOMMU_OPTION_OP_SET,
+		.val64 = 1,
+	};
+
+	return sys_ioctl(fd, IOMMU_OPTION, &arg);
+}
+
 int iommufd_allow(int fd, uint32_t ioas, const struct iommu_iova_range *ranges,
 		  uint32_t n)
 {

@@ -135,6 +135,17 @@ long free_pages(void)
 	return pages;
 }
 
+/* KiB of this process, as a field of /proc/self/status says. */
+long status_kib(const char *key)
+{
+	char buf[4096], *p;
+
+	if (read_file("/proc/self/status", buf, sizeof(buf)) < 0)
+		return -1;
+	p = strstr(buf, key);
+	return p ? strtol(p + strlen(key), NULL, 10) : -1;
+}
+
 int make_memfd(const char *name, uint64_t size, void **map)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC), rc;

@@ -2,16 +2,17 @@
 /*
  * What a VMM does with an iommufd it got back, by the ordinary ioctls on the same
  * ids, while the card goes on receiving: copies, unmaps and maps again what was
- * mapped before the update, asks for and restricts ranges, makes a second page
- * table of the kept address space, attaches another device to the kept page
- * table, moves the card from one of the two page tables to the other and back. At
- * last the card, with its receiver off, is taken off and put back, and everything
- * that was kept is destroyed.
+ * mapped before the update, asks for and restricts ranges, has another process
+ * charged for what is pinned, makes a second page table of the kept address space,
+ * attaches another device to the kept page table, moves the card from one of the
+ * two page tables to the other and back. At last the card, with its receiver off,
+ * is taken off and put back, and everything that was kept is destroyed.
  *
  * What the card sends is read by it through the mapping in question.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "dma.h"
@@ -108,8 +109,43 @@ int use_ranges(void *p)
 		    "allow what is in use");
 	bad |= make_window_again(d);
 	bad |= want(iommufd_allow(d->iommufd, ioas, NULL, 0), 0, "allow all");
-	bad |= want(iommufd_change_process(d->iommufd), 0, "CHANGE_PROCESS");
 	return bad | dma_goes_on(d);
+}
+
+static int is_charged(struct dma *d, bool all)
+{
+	struct dma_state *s = d->state;
+	int bad;
+
+	bad = want(status_kib("VmPin:"), all ? s->pinned_kib : 0, "VmPin");
+	return bad | want(status_kib("VmLck:"), all ? s->locked_kib : 0,
+			  "VmLck");
+}
+
+/* Who owns it is charged as in the old kernel: this process, another one, this one. */
+int use_account(void *p)
+{
+	const bool locks = !strcmp(opt_str("account", "user"), "process");
+	struct dma *d = p;
+	int status, bad;
+	pid_t pid;
+
+	bad = want(d->state->pinned_kib, (MEM_LEN + TX_BUF_LEN) / KIB,
+		   "VmPin in the old kernel");
+	bad |= want(d->state->locked_kib, locks ? d->state->pinned_kib : 0,
+		    "VmLck in the old kernel");
+	bad |= is_charged(d, true);
+	pid = fork();
+	if (!pid) {
+		bad = want(iommufd_change_process(d->iommufd), 0,
+			   "CHANGE_PROCESS, in the child");
+		_exit(bad || is_charged(d, true));
+	}
+	bad |= want(waitpid(pid, &status, 0) == pid && !status, true,
+		    "the child is charged");
+	bad |= is_charged(d, false);
+	bad |= want(iommufd_change_process(d->iommufd), 0, "CHANGE_PROCESS");
+	return bad | is_charged(d, true) | dma_goes_on(d);
 }
 
 static int make_second_table(struct dma *d)
@@ -289,5 +325,5 @@ int use_destroy(void *p)
 				  TX_BUF_LEN), 0, "unmap the window");
 	bad |= want(iommufd_destroy(d->iommufd, s->ioas_id), 0,
 		    "destroy the address space");
-	return bad;
+	return bad | is_charged(d, false);
 }

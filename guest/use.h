@@ -11,6 +11,7 @@ bool use_wanted(void *ctx);
 int use_copy(void *ctx);
 int use_remap(void *ctx);
 int use_ranges(void *ctx);
+int use_account(void *ctx);
 int use_second_table(void *ctx);
 int use_other_device(void *ctx);
 int use_move(void *ctx);
@@ -33,6 +34,8 @@ int use_destroy(void *ctx);
 		   use_remap, use_wanted),				\
 	CHECK_WHEN("ranges are told and set " when, use_ranges,	\
 		   use_wanted),						\
+	CHECK_WHEN("pinned memory is charged to whom it belongs " when,	\
+		   use_account, use_wanted),				\
 	CHECK_WHEN("more page tables of the kept address space " when,	\
 		   use_second_table, use_wanted),			\
 	CHECK_WHEN("another device is attached to the kept page table " when,	\

@@ -91,9 +91,9 @@ def ratio_table(cases, median):
     for (icount, name), values in groups.items():
         if name.startswith('nothing') or name not in ('1G-4K-folio2M', '64G-4K-folio2M'):
             continue
+        spread = f' ({min(values) / 1e6:.0f} to {max(values) / 1e6:.0f})'
         row = [name, 'instructions, millions' if icount else f'ms, median of {len(values)}',
-               f'{median(values) / 1e6:.1f}' + ('' if icount else
-               f' ({min(values) / 1e6:.0f} to {max(values) / 1e6:.0f})')]
+               f'{median(values) / 1e6:.1f}{"" if icount else spread}']
         for build in ('new', 'new-base'):
             base = groups.get((icount, f'nothing-{build}'))
             row.append(f'{median(values) / median(base):.3f}' if base else 'not run')

@@ -53,10 +53,12 @@ def moved(run):
 
 USE = [
     Scenario(name=f'use-{name}', test='dma', iommu=iommu, rate=2000, judges=FRAME_JUDGES,
-             options={'use': 1}, extra=SECOND_NIC, append='vfio_pci.disable_idle_d3=1',
+             options={'use': 1, 'account': account}, extra=SECOND_NIC,
+             append='vfio_pci.disable_idle_d3=1',
              at={'moved': lambda run: run.dump('moved')}, check=moved,
              summary=f'ordinary use of a retrieved iommufd while DMA goes on: VT-d {iommu}')
-    for name, iommu in (('legacy', 'legacy'), ('ss', 'scalable-ss'), ('fs', 'scalable-fs'))
+    for name, iommu, account in (('legacy', 'legacy', 'user'), ('ss', 'scalable-ss', 'process'),
+                                 ('fs', 'scalable-fs', 'user'))
 ]
 
 
