@@ -30,7 +30,7 @@ test-long: ## every test and the long ones: sweeps, soaks, the base's selftests 
 	@$(MAKE) kernel guest KERNELS="$(TEST_KERNELS) alt"
 	@FULL=1 tests/run --long
 
-bench: ## measure what a live update costs, write docs/performance.md: 20 minutes on a quiet machine
+bench: ## measure what a live update costs, write docs/performance.md: 10 minutes on a quiet machine, and the kernels
 	@scripts/doctor demo
 	@$(MAKE) kernel guest KERNELS="new new-base"
 	@scripts/bench

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,7 @@ static int run_load(int argc, char **argv)
 	char line[MAX_LINE];
 	int rc;
 
+	signal(SIGPIPE, SIG_IGN);
 	if (argc != 1)
 		return usage("it wants one kernel image");
 	rc = command_line(line);
@@ -170,6 +172,7 @@ static int run_load(int argc, char **argv)
 static int run_abort(int argc, char **argv)
 {
 	(void)argv;
+	signal(SIGPIPE, SIG_IGN);
 	if (argc)
 		return usage("it takes no argument");
 	if (!is_loaded()) {
@@ -185,22 +188,29 @@ static int run_abort(int argc, char **argv)
 
 /* ---- go ---- */
 
-/* What will be there afterwards: who starts the jump should have seen it. */
+/* What others hold at this moment: who starts the jump should have seen it. */
 static void show_sessions(void)
 {
 	struct open_sessions l;
 	size_t i;
 
-	if (open_sessions_find(PROC, &l))
+	if (open_sessions_find(PROC, &l)) {
+		text("Which sessions there are is not known: there is no %s to look into.\n", PROC);
 		return;
-	text(l.n ? "Sessions that processes have:" : "No process has a session: nothing is kept.");
+	}
+	if (l.n)
+		text("Processes have these sessions:\n");
 	for (i = 0; i < l.n; i++) {
 		if (i && !strcmp(l.rows[i].name, l.rows[i - 1].name))
 			continue;
-		text(" ");
+		text("  ");
 		text_safe(l.rows[i].name);
+		text("\n");
 	}
-	text("\n");
+	if (l.hidden)
+		text("%u processes could not be looked at; root sees all.\n", l.hidden);
+	else if (!l.n)
+		text("No process has a session: nothing is kept.\n");
 	free(l.rows);
 }
 
@@ -210,7 +220,7 @@ static int confirm(void)
 
 	if (given("yes"))
 		return DONE;
-	if (!isatty(STDIN_FILENO))
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
 		return usage("without a terminal to ask on it wants --yes");
 	fflush(stdout);
 	fprintf(stderr, "This replaces the running kernel now. All processes end; what is in no "
@@ -225,6 +235,7 @@ static int run_go(int argc, char **argv)
 	int loaded = is_loaded(), rc;
 
 	(void)argv;
+	signal(SIGPIPE, SIG_IGN);
 	if (argc)
 		return usage("it takes no argument");
 	if (loaded < 0)

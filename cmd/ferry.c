@@ -99,7 +99,7 @@ static int show_help(void)
 	printf("  %-22s %s\n  %-22s %s\n", "--json", "write JSON, see the manual", "--help",
 	       "this text");
 	printf("\nExit codes: 0 done, 1 refused or failed and nothing has changed, 2 usage,\n"
-	       "3 failed and something has changed, 77 not supported here.\n");
+	       "3 failed but something has changed, 77 not supported here.\n");
 	return DONE;
 }
 
@@ -181,8 +181,6 @@ int main(int argc, char **argv)
 	stage_end(!rc);
 	if (!fflush(stdout) && !ferror(stdout))
 		return rc;
-	if (rc)
-		return rc;
-	return has_changed ? fail(CHANGED, "done, but the output could not be written") :
-			     fail(FAILED, "the output could not be written");
+	return fail(rc ? rc : has_changed ? CHANGED : FAILED, "%sthe output could not be written",
+		    !rc && has_changed ? "it is done, but " : "");
 }

@@ -45,7 +45,7 @@ void text(const char *fmt, ...)
 void text_safe(const char *s)
 {
 	for (; !json && *s; s++)
-		putchar((unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s);
+		putchar((unsigned char)*s < ' ' || (unsigned char)*s >= 0x7f ? '?' : *s);
 }
 
 /* Colour is for a terminal, and for one whose owner has nothing against it. */

@@ -127,7 +127,7 @@ int use_account(void *p)
 {
 	const bool locks = !strcmp(opt_str("account", "user"), "process");
 	struct dma *d = p;
-	int status, bad;
+	int status = -1, bad;
 	pid_t pid;
 
 	bad = want(d->state->pinned_kib, (MEM_LEN + TX_BUF_LEN) / KIB,
@@ -136,6 +136,8 @@ int use_account(void *p)
 		    "VmLck in the old kernel");
 	bad |= is_charged(d, true);
 	pid = fork();
+	if (pid < 0)
+		return v_error(-errno, "fork");
 	if (!pid) {
 		bad = want(iommufd_change_process(d->iommufd), 0,
 			   "CHANGE_PROCESS, in the child");

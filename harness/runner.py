@@ -60,7 +60,8 @@ def told(lines, bad):
     first = at = lines.index(bad)
     while first and at - first < 2 and lines[first - 1].startswith('# '):
         first -= 1
-    return '; '.join([bad, *(line[2:] for line in lines[first:at])])
+    text = '; '.join([bad, *(line[2:202] for line in lines[first:at])])
+    return ''.join(c if c.isprintable() else '?' for c in text)
 
 
 def judge_script(code, lines, path):

@@ -43,6 +43,9 @@ class Scripts(unittest.TestCase):
                          'not ok 2 - b; not finished; after 5 s; see log')
         self.assertEqual(runner.judge_script(1, ['1..1', 'not ok 1 - a'], 'log')[1],
                          'not ok 1 - a; see log')
+        self.assertEqual(runner.judge_script(1, ['1..1', '# \x1b[2J' + 'x' * 500, 'not ok 1 - a'],
+                                             'log')[1],
+                         'not ok 1 - a; ?[2J' + 'x' * 196 + '; see log')
 
 
 class Required(unittest.TestCase):
