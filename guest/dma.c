@@ -122,6 +122,17 @@ int dma_track(void *ctx)
 		    0, "track dirty pages");
 }
 
+/* Option account=: none, as for root; user or process, as for a VMM. */
+static int choose_account(int iommufd)
+{
+	const char *who = opt_str("account", "none");
+	int rc = strcmp(who, "none") ? be_charged() : 0;
+
+	if (rc || strcmp(who, "process"))
+		return rc;
+	return iommufd_charge_process(iommufd);
+}
+
 /*
  * The page table is allocated over the filled address space and only then
  * attached: attaching to an address space by its own id would attach an empty
@@ -137,11 +148,9 @@ int dma_attach(void *ctx)
 	d->iommufd = iommufd_open();
 	if (d->iommufd < 0)
 		return v_error(d->iommufd, "open /dev/iommu");
-	if (!strcmp(opt_str("account", "user"), "process")) {
-		rc = iommufd_charge_process(d->iommufd);
-		if (rc)
-			return v_error(rc, "IOMMU_OPTION_RLIMIT_MODE");
-	}
+	rc = choose_account(d->iommufd);
+	if (rc)
+		return v_error(rc, "choose who is charged");
 	d->vfio = vfio_open(d->bdf);
 	if (d->vfio < 0)
 		return v_error(d->vfio, "open the VFIO device");

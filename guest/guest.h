@@ -85,6 +85,7 @@ void sleep_ms(unsigned int ms);
 long vmstat(const char *key);
 long free_pages(void);
 long status_kib(const char *key);
+int be_charged(void);
 int make_memfd(const char *name, uint64_t size, void **map);
 void pattern_fill(void *mem, size_t len, uint64_t seed);
 size_t pattern_check(const void *mem, size_t len, uint64_t seed);

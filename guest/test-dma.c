@@ -223,6 +223,8 @@ static const struct step new_kernel[] = {
 	CHECK_WHEN("the card has no driver", dma_not_bound_yet, is_unbound),
 	CHECK_WHEN("the card is a bus master", dma_still_mastering, dma_keeps),
 	SYNC("booted"),
+	STEP_WHEN("what this process pins is charged to it", use_be_charged,
+		  use_charged),
 	STEP("the session is retrieved", dma_get_session),
 	CHECK_WHEN("the device cannot be retrieved yet: EAGAIN", not_yet,
 		   is_unbound),

@@ -112,6 +112,19 @@ int use_ranges(void *p)
 	return bad | dma_goes_on(d);
 }
 
+bool use_charged(void *p)
+{
+	return use_wanted(p) && strcmp(opt_str("account", "none"), "none");
+}
+
+int use_be_charged(void *p)
+{
+	int rc = be_charged();
+
+	(void)p;
+	return rc ? v_error(rc, "be charged") : 0;
+}
+
 static int is_charged(struct dma *d, bool all)
 {
 	struct dma_state *s = d->state;
@@ -122,12 +135,30 @@ static int is_charged(struct dma *d, bool all)
 			  "VmLck");
 }
 
-/* Who owns it is charged as in the old kernel: this process, another one, this one. */
+/* In the child, which stays until the parent has let go of its end of the pipe. */
+static void take_charge(struct dma *d, bool moves, int done, int end)
+{
+	int bad = want(iommufd_change_process(d->iommufd), 0,
+		       "CHANGE_PROCESS, in the child");
+	char c = bad || is_charged(d, moves);
+
+	if (write(done, &c, 1) == 1)
+		(void)!read(end, &c, 1);
+	_exit(0);
+}
+
+/*
+ * Who owns it is charged as in the old kernel: this process, another one, this one. What a
+ * privileged process mapped is counted, and not charged: it stays with who retrieved it.
+ * The other process lives meanwhile: CHANGE_PROCESS takes no charge off one that is gone.
+ */
 int use_account(void *p)
 {
-	const bool locks = !strcmp(opt_str("account", "user"), "process");
+	const bool locks = !strcmp(opt_str("account", "none"), "process");
+	const bool moves = use_charged(p);
+	int done[2], end[2], bad;
 	struct dma *d = p;
-	int status = -1, bad;
+	char c = 1;
 	pid_t pid;
 
 	bad = want(d->state->pinned_kib, (MEM_LEN + TX_BUF_LEN) / KIB,
@@ -135,19 +166,24 @@ int use_account(void *p)
 	bad |= want(d->state->locked_kib, locks ? d->state->pinned_kib : 0,
 		    "VmLck in the old kernel");
 	bad |= is_charged(d, true);
+	if (pipe(done) || pipe(end))
+		return v_error(-errno, "pipe");
 	pid = fork();
-	if (pid < 0)
-		return v_error(-errno, "fork");
 	if (!pid) {
-		bad = want(iommufd_change_process(d->iommufd), 0,
-			   "CHANGE_PROCESS, in the child");
-		_exit(bad || is_charged(d, true));
+		close(end[1]);
+		take_charge(d, moves, done[1], end[0]);
 	}
-	bad |= want(waitpid(pid, &status, 0) == pid && !status, true,
-		    "the child is charged");
-	bad |= is_charged(d, false);
+	close(done[1]);
+	bad |= want(pid > 0 && read(done[0], &c, 1) == 1 && !c, true,
+		    "the other process is charged");
+	bad |= is_charged(d, !moves);
 	bad |= want(iommufd_change_process(d->iommufd), 0, "CHANGE_PROCESS");
-	return bad | is_charged(d, true) | dma_goes_on(d);
+	bad |= is_charged(d, true);
+	close(done[0]);
+	close(end[0]);
+	close(end[1]);
+	waitpid(pid, NULL, 0);
+	return bad | dma_goes_on(d);
 }
 
 static int make_second_table(struct dma *d)

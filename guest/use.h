@@ -11,6 +11,8 @@ bool use_wanted(void *ctx);
 int use_copy(void *ctx);
 int use_remap(void *ctx);
 int use_ranges(void *ctx);
+bool use_charged(void *ctx);
+int use_be_charged(void *ctx);
 int use_account(void *ctx);
 int use_second_table(void *ctx);
 int use_other_device(void *ctx);

@@ -57,7 +57,7 @@ USE = [
              append='vfio_pci.disable_idle_d3=1',
              at={'moved': lambda run: run.dump('moved')}, check=moved,
              summary=f'ordinary use of a retrieved iommufd while DMA goes on: VT-d {iommu}')
-    for name, iommu, account in (('legacy', 'legacy', 'user'), ('ss', 'scalable-ss', 'process'),
+    for name, iommu, account in (('legacy', 'legacy', 'none'), ('ss', 'scalable-ss', 'process'),
                                  ('fs', 'scalable-fs', 'user'))
 ]
 
