@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Reads QEMU's trace file and answers the judges' questions about it."""
 import datetime
+import functools
 import re
 from dataclasses import dataclass
 
@@ -34,10 +35,17 @@ class ConfigWrite:
     value: int
 
 
-def stamp(text):
-    """Return the epoch seconds of an ISO time."""
+@functools.lru_cache
+def whole_seconds(text):
+    """Return the epoch seconds of an ISO time without a fraction."""
     moment = datetime.datetime.fromisoformat(text)
     return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def stamp(text):
+    """Return the epoch seconds of an ISO time. There are 100,000 of them in a trace file."""
+    seconds, fraction = text.split('.')
+    return whole_seconds(seconds) + float(f'0.{fraction}')
 
 
 def parse(lines):

@@ -7,7 +7,7 @@ every mapping, and the same for each PASID whose entry is present; two dumps are
 the accessed and dirty bits, which hardware sets.
 """
 import struct
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 BASE = 0xfed90000
 GSTS, RTADDR = 0x1c, 0x20
@@ -54,6 +54,10 @@ class Requester(Space):
     bdf: str = ''
     context: list = field(default_factory=list)
     pasids: dict = field(default_factory=dict)      # PASID (not 0) -> Space
+
+    def plain(self):
+        """Return it as plain data; the lists, which may be long, are not copied."""
+        return {**vars(self), 'pasids': {n: dict(vars(s)) for n, s in self.pasids.items()}}
 
 
 def devfn(bdf):
@@ -226,7 +230,7 @@ class Unit:
         found = [self.requester(bus, number, root, not deep or name(bus, number) in deep)
                  for bus, number in self._present(root)]
         return {'translation': self.translating(), 'root': root[0], 'scalable': root[1],
-                'requesters': {r.bdf: asdict(r) for r in found if r}}
+                'requesters': {r.bdf: r.plain() for r in found if r}}
 
     def _present(self, root):
         if not root[0]:

@@ -87,8 +87,11 @@ class Wire(unittest.TestCase):
         time.sleep(0.1)
         self.source.tell(False)
         time.sleep(1.1)
+        asked = time.monotonic()
         report = self.source.stop()
+        self.assertLess(time.monotonic() - asked, 1.5, 'it does not wait for a NIC that cannot')
         self.finish()
+        self.assertGreater(report['waiting'], 0)
         self.assertGreater(report['refused'], 1000)
         self.assertEqual(len(report['blocks']), 1)
         begin, end, refused, dead = report['blocks'][0]
