@@ -174,7 +174,7 @@ def interactive(options, init, append, extra):
     with open(initrd, 'wb') as handle:
         handle.write(initramfs.chain(images[1:], init=init, busybox=busybox, extra=extra))
     mode = 'sm_off' if options.iommu == 'legacy' else 'sm_on'
-    line = (f'console=ttyS0,115200 no_timer_check panic=-1 kho=on liveupdate=on '
+    line = (f'console=ttyS0,115200 {" ".join(scenario.CLOCK)} panic=-1 kho=on liveupdate=on '
             f'intel_iommu=on,{mode} {append}').strip()
     if 'debug' in names:
         line += ' kho_scratch=32M,512M,0M kunit.enable=0'
