@@ -28,9 +28,9 @@ FRAME_JUDGES = ('verdict', 'console', 'handover', 'frames', 'translation', 'faul
                 'afterwards')
 # KHO warns when its file in debugfs cannot be made for want of memory, and goes on without it
 NO_DEBUGFS = ('kho_add_subtree+',)
-# The kernel's check of the timer takes a busy host for a broken one. Its watchdog of the clock waits
-# for another CPU, with interrupts off and jiffies as its time limit: for ever, when that CPU waits
-# for this one to change the clock, as it does once in each boot.
+# The kernel's check of the timer takes a busy host for a broken one. Its watchdog of the clock
+# waits for another CPU, with interrupts off and jiffies as its time limit: for ever, when that CPU
+# waits for this one to change the clock, as it does once in each boot.
 CLOCK = ('no_timer_check', 'tsc=nowatchdog')
 # Another device that can do DMA, where the guest looks for it
 SECOND_NIC = ('-device', 'igb,bus=pcie.0,addr=06.0')
