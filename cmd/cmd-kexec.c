@@ -207,9 +207,8 @@ static void show_sessions(void)
 		text_safe(l.rows[i].name);
 		text("\n");
 	}
-	if (l.hidden)
-		text("%u processes could not be looked at; root sees all.\n", l.hidden);
-	else if (!l.n)
+	open_sessions_hidden(&l);
+	if (!l.n && !l.hidden)
 		text("No process has a session: nothing is kept.\n");
 	free(l.rows);
 }

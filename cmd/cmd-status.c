@@ -95,6 +95,13 @@ static void sort(struct open_sessions *l)
 	l->n = n;
 }
 
+void open_sessions_hidden(const struct open_sessions *l)
+{
+	if (l->hidden)
+		text("%u process%s could not be looked at; root sees all.\n", l->hidden,
+		     l->hidden == 1 ? "" : "es");
+}
+
 static void show(const struct open_sessions *l)
 {
 	size_t i;
@@ -120,9 +127,7 @@ static void show(const struct open_sessions *l)
 	json_close('}');
 	if (!l->n)
 		text("No process has a session.\n");
-	if (l->hidden)
-		text("%u process%s could not be looked at; root sees all.\n", l->hidden,
-		     l->hidden == 1 ? "" : "es");
+	open_sessions_hidden(l);
 	out_end();
 }
 

@@ -83,6 +83,8 @@ struct open_sessions {
 
 /* 0, or a negative errno and nothing to free(); @proc: where /proc is */
 int open_sessions_find(const char *proc, struct open_sessions *l);
+/* Says how many processes could not be looked at, if any */
+void open_sessions_hidden(const struct open_sessions *l);
 
 /* agent.c, fdstore.c: see there */
 int agent_serve(const char *path);
