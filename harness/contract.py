@@ -12,6 +12,7 @@ from harness import scenario
 
 PATH = os.path.join(scenario.TOP, 'docs/contract.md')
 LINE = re.compile(r'\|(.*)\|\s*$')
+PROOF = re.compile(r'`([\w-]+)(?:: ([^`]+))?`')
 OK = re.compile(r'(not )?ok \d+ (?:- )?(.*)$')
 SKIP = re.compile(r'\s*#\s*SKIP\b.*', re.I)
 
@@ -33,8 +34,10 @@ def rows(path=PATH):
                 continue
             if len(cells) != 4 or not all(cells):
                 raise ContractError(f'{path}:{number}: a row has four cells, none empty')
-            test, _, text = cells[3].strip('`').partition(': ')
-            found.append((number, *cells[:3], test.strip('` '), text.strip('` ') or None))
+            proof = PROOF.fullmatch(cells[3])
+            if not proof:
+                raise ContractError(f'{path}:{number}: a row names one test: {cells[3]}')
+            found.append((number, *cells[:3], proof[1], proof[2]))
     return found
 
 

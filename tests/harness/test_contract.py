@@ -4,7 +4,7 @@ import os
 import tempfile
 import unittest
 
-from harness import contract
+from harness import contract, runner, scenario
 
 TABLE = '''
 | operation | state | result | test |
@@ -63,3 +63,12 @@ class Contract(unittest.TestCase):
         self.write(self.table, TABLE + '| a | b | c |\n')
         with self.assertRaises(contract.ContractError):
             self.objections()
+        for proof in ('dma', '`dma`, `frozen`', '`dma: a`, `frozen: b`', '`dma: `'):
+            self.write(self.table, TABLE + f'| a | b | c | {proof} |\n')
+            with self.assertRaises(contract.ContractError, msg=proof):
+                self.objections()
+
+    def test_rows_name_existing_tests(self):
+        """The contract itself is a table, and every name is a scenario or a test program."""
+        names = set(scenario.load()) | {row[0] for row in runner.scripts()}
+        self.assertEqual([row for row in contract.rows() if row[4] not in names], [])
