@@ -503,7 +503,7 @@ static int kind_refused(const char *reason)
 
 /*
  * The first of these devices is refused, and works after it. @said is the reason
- * that ferry check has, or NULL when userspace cannot know.
+ * that ferry check has.
  */
 static int kinds(const char *list, const char *reason, const char *said)
 {
@@ -513,7 +513,7 @@ static int kinds(const char *list, const char *reason, const char *said)
 	snprintf(bdf, sizeof(bdf), "%.12s", list);
 	if (!*bdf || bind_all(list))
 		return v_error(0, "no such device");
-	bad = said ? kit_check_says_no(bdf, said) : 0;
+	bad = kit_check_says_no(bdf, said);
 	if (!bad)
 		bad = kit_open(&kit, bdf, KIT_ALL);
 	return end(bad ? bad : kind_refused(reason));
@@ -540,7 +540,8 @@ static int hidden_function(void *p)
 	if (sscanf(opt_str("multi", ""), "%12s+%12s", first, second) != 2 ||
 	    pci_set(second, "remove", "1"))
 		return v_error(0, "no such device");
-	bad = kinds(first, "a function beside it is hidden", NULL);
+	bad = kinds(first, "a function beside it is hidden",
+		    "the kernel keeps it: a function beside it is hidden");
 	bad |= want(write_file("/sys/bus/pci/rescan", "1"), 0, "rescan");
 	return bad ? -EIO : 0;
 }

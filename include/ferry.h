@@ -118,8 +118,10 @@ int ferry_host_requirement(struct ferry_host *host, unsigned int nth,
  * @nth: From 0 on.
  * @req: Output; the caller sets @size.
  *
- * The last question, whether its IOMMU can keep it, binds the device to an iommufd
- * for a moment; the answer is FERRY_UNKNOWN while another process has it.
+ * The last but one, whether its IOMMU can keep what it reaches, binds the device to an
+ * iommufd for a moment. The last, whether the kernel keeps it, preserves the device for
+ * a moment, with nothing mapped, in a session of its own. To open it resets the device;
+ * the answer is FERRY_UNKNOWN while another process has it.
  *
  * Return: 0; -ENOENT behind the last one; -EINVAL: that is no address.
  */

@@ -371,6 +371,11 @@ static void ask_keep(const struct about *a)
 		no_file(a->r, "its device file", rc);
 }
 
+static void ask_preserve(const struct about *a)
+{
+	ferry_trial(a->h, a->address, a->r);
+}
+
 static const struct device_question {
 	const char *name, *text;
 	void (*ask)(const struct about *a);
@@ -381,6 +386,7 @@ static const struct device_question {
 	{ "firmware", "firmware needs no memory to be mapped directly", ask_firmware },
 	{ "driver", "a process can have it", ask_driver },
 	{ "keep", "its IOMMU can keep what it reaches", ask_keep },
+	{ "preserve", "the kernel keeps it", ask_preserve },
 };
 
 EXPORT int ferry_host_device_requirement(struct ferry_host *h, const char *address,

@@ -167,6 +167,9 @@ int ferry_device_bind(struct ferry_host *host, int fd, int iommufd, uint32_t *id
 int ferry_device_cdev(struct ferry_host *host, const char *address, char *path, size_t len);
 bool ferry_address_is_good(const char *address);
 
+/* trial.c; sets answer, reason and remedy */
+void ferry_trial(struct ferry_host *host, const char *address, struct ferry_requirement *r);
+
 /* directory.c */
 struct directory_place {
 	uint8_t *bytes;

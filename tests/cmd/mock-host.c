@@ -5,7 +5,8 @@
  * class=0x030000, sriov=/physfn, agent=NAME, which the agent holds, kept=NAME or bare=NAME, the
  * same of the previous kernel, refuse=ERRNO, which it answers, mute=OP, to which it does not
  * answer, left=NAME, of the previous kernel and not retrieved, processes=0, of which no more can
- * be made, closed=PATH, which this user sees and may not open.
+ * be made, closed=PATH, which this user sees and may not open, hidden=1, which the kernel
+ * finds beside a device.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -79,6 +80,17 @@ static void keep(const char *name, bool bare)
 	ferry_host_free(h);
 }
 
+/* The next preserve is refused, and the kernel says why. */
+static void hide(void)
+{
+	m.log[0] = "5,7,7,-;vfio-pci 0000:00:03.0: live update: refused: a function beside it "
+		   "is hidden (-EOPNOTSUPP)\n SUBSYSTEM=pci\n";
+	m.says = 1;
+	m.refuse = LIVEUPDATE_SESSION_PRESERVE_FD;
+	m.refuse_with = -EOPNOTSUPP;
+	m.refuse_times = 1;
+}
+
 static void set(const char *word)
 {
 	const char *value = strchr(word, '=');
@@ -116,6 +128,8 @@ static void set(const char *word)
 		m.crowded = true;
 	else if (!strncmp(word, "caps=", 5))
 		m.caps = 0;
+	else if (!strncmp(word, "hidden=", 7))
+		hide();
 	else
 		abort();
 }

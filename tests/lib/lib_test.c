@@ -854,7 +854,7 @@ static void test_host_device(void)
 	begin();
 	for (i = 0; !ferry_host_device_requirement(host, NIC, i, &r); i++)
 		IS(r.answer == FERRY_YES && !*r.remedy && *r.text);
-	IS(i == 6);
+	IS(i == 7);
 	IS(ferry_host_device_requirement(host, "nic", 0, &r) == -EINVAL);
 	IS(ferry_host_device_requirement(host, NULL, 0, &r) == -EINVAL);
 	IS(strstr(ferry_host_error(host), "0000:00:03.0") != NULL);
@@ -904,6 +904,76 @@ static void test_host_device(void)
 	end("what a device needs");
 }
 
+#define PRESERVE	LIVEUPDATE_SESSION_PRESERVE_FD
+
+/* What the kernel said before is not its reason. */
+static void says(const char *first, const char *second)
+{
+	m.log[0] = "5,1,9,-;pci " NIC ": live update: refused: an old reason (-EBUSY)\n";
+	m.log[1] = "";
+	m.log[2] = first;
+	m.log[3] = second;
+	m.said = 2;
+	m.says = 4;
+}
+
+static unsigned int sessions(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < MOCK_FILES; i++)
+		n += m.files[i].kind == SESSION;
+	return n;
+}
+
+static void test_trial(void)
+{
+	unsigned int i;
+
+	begin();
+	wants("preserve", FERRY_YES, "let go again");
+	IS(!mock_open_fds(&m) && !sessions());
+	says("5,2,9,-;pci " NIC ": live update: refused: its \033 (c) is odd (-EOPNOTSUPP)\n X=y\n",
+	     NULL);
+	refuse(PRESERVE, -EOPNOTSUPP, 1);
+	wants("preserve", FERRY_NO, "its ? (c) is odd");
+	IS(!strcmp(ask("preserve").reason, "it was preserved, and let go again"));
+	says("5,2,9,-;iommufd: live update: refused: an access is in use (-EBUSY)\n", NULL);
+	refuse(PRESERVE, -EBUSY, 1);
+	wants("preserve", FERRY_NO, "iommufd: an access is in use");
+	says("5,2,9,-;pci 0000:00:1c.0: live update: refused: it is in D3hot (-EBUSY)\n",
+	     "5,3,9,-;pci " NIC ": live update: refused: no (-EBUSY)\n");
+	refuse(PRESERVE, -EBUSY, 1);
+	IS(!strcmp(ask("preserve").reason, "no"));
+	/* No record, records that are none, none that may be read */
+	says("5,2,9,-;nothing", "live update: refused: ;");
+	refuse(PRESERVE, -EOPNOTSUPP, 1);
+	wants("preserve", FERRY_NO, "in the kernel log");
+	refuse(PRESERVE, -EOPNOTSUPP, 1);
+	m.forbidden = "/dev/kmsg";
+	wants("preserve", FERRY_NO, "cannot be kept");
+	refuse(PRESERVE, -ENOMEM, 1);
+	wants("preserve", FERRY_UNKNOWN, "no memory");
+	m.forbidden = "/dev/liveupdate";
+	wants("preserve", FERRY_UNKNOWN, "root");
+	m.forbidden = "/dev/vfio/devices/vfio0";
+	wants("preserve", FERRY_UNKNOWN, "not opened");
+	m.forbidden = NULL;
+	m.missing = "/dev/liveupdate";
+	wants("preserve", FERRY_UNKNOWN, "liveupdate=on");
+	m.missing = NULL;
+	m.luo_open = true;
+	wants("preserve", FERRY_UNKNOWN, "has it open");
+	m.luo_open = false;
+	for (i = 1; i < 100; i++) {
+		m.calls = 0;
+		m.fail_at = i;
+		IS(*ask("preserve").reason);
+		IS(!mock_open_fds(&m) && !sessions());
+	}
+	end("the kernel is asked by a trial, and all of it is undone");
+}
+
 int main(void)
 {
 	test_journey();
@@ -922,5 +992,6 @@ int main(void)
 	test_odd_agent();
 	test_host();
 	test_host_device();
+	test_trial();
 	return results();
 }

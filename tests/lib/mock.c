@@ -102,6 +102,8 @@ static int mock_open(void *ctx, const char *path, int flags)
 		return fd_new(m, file_new(m, IOMMUFD));
 	if (!strcmp(path, "/dev/vfio/devices/vfio0") || !strcmp(path, "/dev/vfio/devices/vfio1"))
 		return fd_new(m, file_new(m, VFIO));
+	if (!strcmp(path, "/dev/kmsg"))
+		return fd_new(m, file_new(m, LOG));
 	if (!strcmp(path, "/proc/cmdline"))
 		return fd_new(m, text(m, m->cmdline));
 	if (ends_with(path, "/class"))
@@ -350,6 +352,7 @@ static int mock_ioctl(void *ctx, int fd, unsigned long request, void *arg)
 		return m->fail_with;
 	if (request == m->refuse && m->refuse_times) {
 		m->refuse_times--;
+		m->said = m->says;
 		return m->refuse_with;
 	}
 	if (!f)
@@ -413,6 +416,16 @@ static int mock_length(void *ctx, int fd, uint64_t *length)
 	return 0;
 }
 
+static ssize_t read_log(struct mock *m, struct mock_file *f, char *buf)
+{
+	const char *record = f->at < m->said ? m->log[f->at++] : NULL;
+
+	if (!record)
+		return -EAGAIN;
+	strcpy(buf, record);
+	return *record ? (ssize_t)strlen(record) : -EPIPE;
+}
+
 static ssize_t mock_pread(void *ctx, int fd, void *buf, size_t len, uint64_t offset)
 {
 	struct mock *m = ctx;
@@ -420,6 +433,8 @@ static ssize_t mock_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off
 
 	if (fails(m))
 		return m->fail_with;
+	if (f->kind == LOG)
+		return read_log(m, f, buf);
 	if (offset >= f->length)
 		return 0;
 	if (len > f->length - offset)

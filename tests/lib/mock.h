@@ -14,7 +14,7 @@
 #define MOCK_SESSIONS	8
 #define MOCK_KEPT	16
 
-enum mock_kind { FREE, LUO, SESSION, IOMMUFD, VFIO, MEMFD, TEXT, AGENT };
+enum mock_kind { FREE, LUO, SESSION, IOMMUFD, VFIO, MEMFD, TEXT, LOG, AGENT };
 
 struct mock_file {
 	enum mock_kind kind;
@@ -23,6 +23,7 @@ struct mock_file {
 	uint8_t *bytes;
 	size_t length;
 	bool sealed;
+	unsigned int at;		/* log: the record that is read next */
 	/* iommufd */
 	uint32_t next_id, ioas[4], hwpt[8], marked[8];
 	unsigned int nr_ioas, nr_hwpt, nr_maps;
@@ -48,6 +49,9 @@ struct mock {
 	unsigned long refuse;		/* an ioctl that fails with refuse_with */
 	int refuse_with;
 	unsigned int refuse_times;
+	/* The kernel log, and how many of its records come with a refused ioctl; "": lost */
+	const char *log[4];
+	unsigned int says, said;
 	unsigned int short_io;		/* bytes a read or write moves at most, 0: all */
 	unsigned int paused;
 	const char *missing;		/* a path that is not there */
