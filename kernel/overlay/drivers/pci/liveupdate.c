@@ -50,6 +50,7 @@
 
 #include <linux/acpi.h>
 #include <linux/cleanup.h>
+#include <linux/idr.h>
 #include <linux/iommu.h>
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
@@ -236,7 +237,7 @@ static bool pci_lu_secured(const struct pci_dev *dev)
 		return true;
 #endif
 #ifdef CONFIG_PCI_IDE
-	if (dev->nr_ide_streams)
+	if (!ida_is_empty(&dev->ide_stream_ida))
 		return true;
 #endif
 	return false;
