@@ -190,7 +190,7 @@ static int run_preserve(int argc, char **argv)
 static const struct option_row options[] = { { 0 } };
 
 static const struct option_row preserve_options[] = {
-	{ "dry-run", NULL, "say what would be refused, and change nothing" },
+	{ "dry-run", NULL, "say what would be refused, and leave nothing preserved" },
 	{ 0 },
 };
 

@@ -119,9 +119,11 @@ int ferry_host_requirement(struct ferry_host *host, unsigned int nth,
  * @req: Output; the caller sets @size.
  *
  * The last but one, whether its IOMMU can keep what it reaches, binds the device to an
- * iommufd for a moment. The last, whether the kernel keeps it, preserves the device for
- * a moment, with nothing mapped, in a session of its own. To open it resets the device;
- * the answer is FERRY_UNKNOWN while another process has it.
+ * iommufd for a moment. The last, whether the kernel keeps it, preserves it for a moment,
+ * with nothing mapped, in a session of its own; it waits up to a second for
+ * /dev/liveupdate. Both open the device, which resets it; their answer is FERRY_UNKNOWN
+ * while a process has it. So ask before the VMM opens the device, and never in a new
+ * kernel before it is retrieved. ferry-check(1) says what else this does.
  *
  * Return: 0; -ENOENT behind the last one; -EINVAL: that is no address.
  */

@@ -371,8 +371,22 @@ static void ask_keep(const struct about *a)
 		no_file(a->r, "its device file", rc);
 }
 
+/* To open a device resets it: not for an answer that is certain */
 static void ask_preserve(const struct about *a)
 {
+	static void (*const before[])(const struct about *a) = {
+		ask_there, ask_kind, ask_group, ask_firmware, ask_driver,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(before); i++) {
+		before[i](a);
+		if (a->r->answer == FERRY_NO) {
+			answer(a->r, FERRY_UNKNOWN, "it was not tried, because of what is said above",
+			       "see there");
+			return;
+		}
+	}
 	ferry_trial(a->h, a->address, a->r);
 }
 

@@ -100,6 +100,12 @@ static ssize_t real_pwrite(void *ctx, int fd, const void *buf, size_t len, uint6
 	return n < 0 ? -errno : n;
 }
 
+static int real_seek_end(void *ctx, int fd)
+{
+	(void)ctx;
+	return lseek(fd, 0, SEEK_END) < 0 ? -errno : 0;
+}
+
 static int real_seal(void *ctx, int fd)
 {
 	(void)ctx;
@@ -252,6 +258,7 @@ const struct ferry_ops ferry_real_ops = {
 	.length = real_length,
 	.pread = real_pread,
 	.pwrite = real_pwrite,
+	.seek_end = real_seek_end,
 	.seal = real_seal,
 	.seals = real_seals,
 	.access = real_access,

@@ -36,6 +36,7 @@ struct ferry_ops {
 	int (*length)(void *ctx, int fd, uint64_t *length);
 	ssize_t (*pread)(void *ctx, int fd, void *buf, size_t len, uint64_t offset);
 	ssize_t (*pwrite)(void *ctx, int fd, const void *buf, size_t len, uint64_t offset);
+	int (*seek_end)(void *ctx, int fd);
 	int (*seal)(void *ctx, int fd);
 	int (*seals)(void *ctx, int fd);
 	int (*access)(void *ctx, const char *path, int mode);

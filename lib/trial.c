@@ -13,86 +13,160 @@
 
 #include "private.h"
 
+/* The kernel has no longer ones */
 #define RECORD		4096
-/* More than a log holds: it grows while it is read */
-#define MAX_RECORDS	(1U << 16)
+/* What is looked at of a log that others are filling */
+#define MAX_RECORDS	1024
 
 static const char refused[] = ": live update: refused: ";
 
-/* The next record of the kernel log, as text. False at its end. */
-static bool next_record(struct ferry_host *h, int log, char *record)
+static void answer(struct ferry_requirement *r, enum ferry_answer a, const char *reason,
+		   const char *remedy)
 {
-	ssize_t n = h->ops->pread(h->ctx, log, record, RECORD - 1, 0);
+	char *c;
 
-	record[n > 0 ? n : 0] = '\0';
-	/* What was next has been overwritten: more follows */
-	return n > 0 || n == -EPIPE;
+	r->answer = a;
+	snprintf(r->reason, sizeof(r->reason), "%.*s", (int)sizeof(r->reason) - 1, reason);
+	snprintf(r->remedy, sizeof(r->remedy), "%s", remedy);
+	for (c = r->reason; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 }
 
 /* The kernel log from now on; negative when this user may not read it. */
 static int open_log(struct ferry_host *h)
 {
-	int log = h->ops->open(h->ctx, "/dev/kmsg", O_RDONLY | O_NONBLOCK);
-	char record[RECORD];
-	unsigned int i;
+	int log = h->ops->open(h->ctx, "/dev/kmsg", O_RDONLY | O_NONBLOCK), rc;
 
-	for (i = 0; log >= 0 && i < MAX_RECORDS && next_record(h, log, record); i++)
-		;
-	return log;
+	if (log < 0)
+		return log;
+	rc = h->ops->seek_end(h->ctx, log);
+	if (!rc)
+		return log;
+	h->ops->close(h->ctx, log);
+	return rc;
 }
 
-/* "5,77,1000,-;vfio-pci 0000:00:03.0: live update: refused: it is in D3hot (-EBUSY)" */
-static bool reason_of(char *record, const char *address, char *reason, size_t size)
+/* The next record, as text. False at the end of the log. */
+static bool next_record(struct ferry_host *h, int log, char *record)
 {
-	char *object = strchr(record, ';'), *why = strstr(record, refused), *end, *c;
+	ssize_t n = h->ops->pread(h->ctx, log, record, RECORD - 1, 0);
 
-	if (!object || !why || why < object)
+	record[n > 0 ? n : 0] = '\0';
+	/* What was next has been overwritten, or a signal came: more follows */
+	return n > 0 || n == -EPIPE || n == -EINTR;
+}
+
+/*
+ * Takes "5,77,9,-;vfio-pci 0000:00:03.0: live update: refused: it is in D3hot (-EBUSY)"
+ * to pieces. False when it is no such line.
+ */
+static bool take_apart(char *record, char **object, char **why)
+{
+	char *end;
+
+	*object = strchr(record, ';');
+	if (!*object)
 		return false;
-	*why = '\0';
-	why += strlen(refused);
-	why[strcspn(why, "\n")] = '\0';
-	end = strrchr(why, '(');
-	if (end && end > why)
+	record[strcspn(record, "\n")] = '\0';
+	*why = strstr(++*object, refused);
+	if (!*why)
+		return false;
+	**why = '\0';
+	*why += strlen(refused);
+	end = strrchr(*why, '(');
+	if (end && end > *why)
 		end[-1] = '\0';
-	if (strstr(object, address))
-		snprintf(reason, size, "%s", why);
-	else
-		snprintf(reason, size, "%s: %s", object + 1, why);
-	for (c = reason; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
 	return true;
 }
 
-/* The first refusal of this device, or else the first one: of its path, or its iommufd. */
-static bool read_reason(struct ferry_host *h, int log, const char *address, char *reason,
-			size_t size)
+static bool is_of(const char *object, const char *address)
 {
-	char record[RECORD];
-	bool found = false, ours;
+	const char *last = strrchr(object, ' ');
+
+	return !strcmp(last ? last + 1 : object, address);
+}
+
+static void refusal(struct ferry_requirement *r, const char *object, const char *why, int rc)
+{
+	char reason[RECORD];
+
+	snprintf(reason, sizeof(reason), "%s%s%s", object, *object ? ": " : "", why);
+	answer(r, FERRY_NO, reason,
+	       !strncmp(object, "kexec", 5) ? "\"ferry abort\", or load an image that can take "
+					      "over what is kept" :
+	       rc == -EOPNOTSUPP ? "end that, or keep another device" :
+				   "ask again when that is over");
+}
+
+/*
+ * The first refusal of this device, or else the first of what is no endpoint: a port of
+ * its path, its iommufd, the image that is loaded. Another process may be refused, too.
+ */
+static bool read_refusal(struct ferry_host *h, int log, const char *address, int rc,
+			 struct ferry_requirement *r)
+{
+	char record[RECORD], *object, *why;
+	bool found = false, ours = false;
 	unsigned int i;
 
-	for (i = 0; log >= 0 && i < MAX_RECORDS && next_record(h, log, record); i++) {
-		ours = strstr(record, address) != NULL;
-		if ((ours || !found) && reason_of(record, address, reason, size)) {
-			if (ours)
-				return true;
-			found = true;
-		}
+	for (i = 0; i < MAX_RECORDS && !ours && next_record(h, log, record); i++) {
+		if (!take_apart(record, &object, &why))
+			continue;
+		ours = is_of(object, address);
+		if (ours || (!found && strncmp(object, "vfio-pci ", 9)))
+			refusal(r, ours ? "" : object, why, rc);
+		found |= ours || strncmp(object, "vfio-pci ", 9);
 	}
 	return found;
 }
 
-/* A sentence of error.c without the name of our session: what is wrong; what to do. */
-static void split(const char *error, struct ferry_requirement *r)
+/* What a sentence of error.c is about, without session and object, which the user has not made. */
+static void unknown(struct ferry_requirement *r, const char *error, int rc)
 {
-	const char *from = strchr(error, ':'), *todo = strstr(error, "; ");
+	const char *from = strstr(error, ": ") + 2, *todo = strstr(error, "; ");
+	char reason[ERROR_SIZE];
 
-	from = from && from[1] == ' ' ? from + 2 : error;
-	snprintf(r->reason, sizeof(r->reason), "%.*s",
-		 todo && todo > from ? (int)(todo - from) : (int)strlen(from), from);
-	snprintf(r->remedy, sizeof(r->remedy), "%s", todo ? todo + 2 :
-		 "ask again when that is over");
+	if (!strncmp(from, "iommu ", 6) || !strncmp(from, "device ", 7))
+		from = strstr(from, ": ") + 2;
+	snprintf(reason, sizeof(reason), "%.*s", todo ? (int)(todo - from) : ERROR_SIZE, from);
+	answer(r, FERRY_UNKNOWN, reason,
+	       rc == -EACCES ? "ask as root, or let this user have the file" :
+	       rc == -EPERM ? "finish the session of the previous kernel that has it, if one has" :
+	       rc == -EBUSY ? "ask again when it is not in use" :
+	       rc == -ENODEV ? "see above" : "ask again");
+}
+
+static bool is_refusal(int rc)
+{
+	switch (rc) {
+	case -EOPNOTSUPP:
+	case -EBUSY:
+	case -EINVAL:
+	case -EIO:
+	case -ENODEV:
+	case -ENOENT:
+	case -ENOEXEC:
+		return true;
+	}
+	return false;
+}
+
+static void preserve(struct ferry_session *s, const char *address, struct ferry_requirement *r)
+{
+	struct ferry_host *h = s->host;
+	int log = open_log(h), rc = ferry_session_preserve(s);
+
+	if (!rc) {
+		answer(r, FERRY_YES, "it was preserved, and let go again", "");
+	} else if (!is_refusal(rc)) {
+		unknown(r, s->error, rc);
+	} else if (log < 0 || !read_refusal(h, log, address, rc, r)) {
+		answer(r, FERRY_NO, "the kernel refuses it",
+		       "see \"live update: refused\" in the kernel log");
+	}
+	if (log >= 0)
+		h->ops->close(h->ctx, log);
 }
 
 static int set_up(struct ferry_session *s, const char *address)
@@ -102,48 +176,43 @@ static int set_up(struct ferry_session *s, const char *address)
 	int rc = ferry_iommu_create(s, "iommu", &iommu);
 
 	if (!rc)
-		rc = ferry_device_open(s, address, address, iommu, &device);
+		rc = ferry_device_open(s, "device", address, iommu, &device);
 	return rc ? rc : ferry_device_attach(device);
 }
 
-static bool is_no_answer(int rc)
+static void in_session(struct ferry_host *h, const char *address, struct ferry_requirement *r)
 {
-	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
-}
+	char name[FERRY_NAME_SIZE];
+	struct ferry_session *s;
+	int rc;
 
-static void preserve(struct ferry_session *s, const char *address, struct ferry_requirement *r)
-{
-	struct ferry_host *h = s->host;
-	int log = open_log(h), rc = ferry_session_preserve(s);
-
-	if (!rc) {
-		r->answer = FERRY_YES;
-		snprintf(r->reason, sizeof(r->reason), "it was preserved, and let go again");
-	} else if (read_reason(h, log, address, r->reason, sizeof(r->reason))) {
-		r->answer = FERRY_NO;
-		snprintf(r->remedy, sizeof(r->remedy), "end that, or keep another device");
-	} else {
-		r->answer = is_no_answer(rc) ? FERRY_UNKNOWN : FERRY_NO;
-		split(s->error, r);
+	/* Who asks at the same time finds the device in use */
+	snprintf(name, sizeof(name), "ferry-check-%s-%d", address, getpid());
+	rc = ferry_session_create(h, name, &s);
+	if (rc) {
+		unknown(r, h->error, rc);
+		return;
 	}
-	if (log >= 0)
-		h->ops->close(h->ctx, log);
+	rc = set_up(s, address);
+	if (rc)
+		unknown(r, s->error, rc);
+	else
+		preserve(s, address, r);
+	ferry_session_close(s);
 }
 
 void ferry_trial(struct ferry_host *h, const char *address, struct ferry_requirement *r)
 {
-	char name[FERRY_NAME_SIZE];
-	struct ferry_session *s;
+	char path[80], error[ERROR_SIZE];
+	int rc = ferry_device_cdev(h, address, path, sizeof(path));
 
-	r->answer = FERRY_UNKNOWN;
-	snprintf(name, sizeof(name), "ferry-check-%d", getpid());
-	if (ferry_session_create(h, name, &s)) {
-		split(h->error, r);
+	if (rc) {
+		answer(r, FERRY_UNKNOWN, rc == -ENODEV ? "it is not bound to vfio-pci" :
+		       "its device file cannot be looked at", "bind it to vfio-pci, and ask again");
 		return;
 	}
-	if (set_up(s, address))
-		split(s->error, r);
-	else
-		preserve(s, address, r);
-	ferry_session_close(s);
+	/* That is about calls that fail, and this one does not */
+	memcpy(error, h->error, sizeof(error));
+	in_session(h, address, r);
+	memcpy(h->error, error, sizeof(error));
 }

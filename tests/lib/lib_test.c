@@ -888,6 +888,7 @@ static void test_host_device(void)
 	wants("driver", FERRY_NO, "e1000e");
 	m.driver = NULL;
 	wants("driver", FERRY_NO, "no driver");
+	m.driver = "vfio-pci";
 	m.missing = "/sys/bus/pci/devices/" NIC;
 	wants("device", FERRY_NO, "lspci");
 	m.missing = "/sys/bus/pci/devices/" NIC "/iommu_group";
@@ -905,72 +906,113 @@ static void test_host_device(void)
 }
 
 #define PRESERVE	LIVEUPDATE_SESSION_PRESERVE_FD
+#define LINE(object, text) "5,2,9,-;" object ": live update: refused: " text
 
-/* What the kernel said before is not its reason. */
-static void says(const char *first, const char *second)
+/* The next preserve is refused, and the kernel says these; what it said before is no reason. */
+static void refused(int rc, const char *first, const char *second, const char *third)
 {
-	m.log[0] = "5,1,9,-;pci " NIC ": live update: refused: an old reason (-EBUSY)\n";
-	m.log[1] = "";
-	m.log[2] = first;
-	m.log[3] = second;
-	m.said = 2;
+	m.log[0] = LINE("vfio-pci " NIC, "an old reason (-EBUSY)\n");
+	m.log[1] = first;
+	m.log[2] = second;
+	m.log[3] = third;
+	m.said = 1;
 	m.says = 4;
+	refuse(PRESERVE, rc, 1);
 }
 
-static unsigned int sessions(void)
+static void tells(enum ferry_answer answer, const char *reason, const char *remedy)
 {
-	unsigned int i, n = 0;
+	struct ferry_requirement r = ask("preserve");
 
-	for (i = 0; i < MOCK_FILES; i++)
-		n += m.files[i].kind == SESSION;
-	return n;
+	IS(r.answer == (uint32_t)answer);
+	if (strcmp(r.reason, reason) || !strstr(r.remedy, remedy)) {
+		printf("# not \"%s\", \"%s\": \"%s\", \"%s\"\n", reason, remedy, r.reason, r.remedy);
+		good = false;
+	}
+	IS(!mock_open_fds(&m));
+}
+
+static void test_refusals(void)
+{
+	static const char own[] = LINE("vfio-pci " NIC, "it is odd (a) (-EOPNOTSUPP)\n X=(y)\n");
+
+	begin();
+	refused(-EOPNOTSUPP, own, NULL, NULL);
+	tells(FERRY_NO, "it is odd (a)", "keep another");
+	tells(FERRY_YES, "it was preserved, and let go again", "");
+	refused(-EBUSY, LINE("iommufd", "an \033 access\n S=1"), NULL, NULL);
+	tells(FERRY_NO, "iommufd: an ? access", "ask again");
+	refused(-EBUSY, LINE("pcieport 0000:00:1c.0", "it is in D3hot (-EBUSY)"), own,
+		LINE("vfio-pci " NIC, "a later one"));
+	tells(FERRY_NO, "it is odd (a)", "ask again");
+	refused(-EBUSY, LINE("pci 0000:00:1c.0", "one (-EBUSY)"), LINE("iommufd", "two"), NULL);
+	tells(FERRY_NO, "pci 0000:00:1c.0: one", "ask again");
+	refused(-ENOEXEC, LINE("kexec", "it cannot land (-ENOEXEC)"), NULL, NULL);
+	tells(FERRY_NO, "kexec: it cannot land", "ferry abort");
+	/* Of another device, a part of whose address is this one's; no lines of this kind */
+	refused(-EOPNOTSUPP, LINE("vfio-pci 1" NIC, "not this one"), "",
+		LINE("vfio-pci 0000:0a:00.0", "like " NIC));
+	tells(FERRY_NO, "the kernel refuses it", "kernel log");
+	refused(-EOPNOTSUPP, "5,2,9,-;nothing", "no line", ": live update: refused: ;");
+	tells(FERRY_NO, "the kernel refuses it", "kernel log");
+	refused(-EOPNOTSUPP, "", LINE(NIC, "(b"), NULL);
+	tells(FERRY_NO, "(b", "keep another");
+	m.forbidden = "/dev/kmsg";
+	refused(-EOPNOTSUPP, own, NULL, NULL);
+	tells(FERRY_NO, "the kernel refuses it", "kernel log");
+	end("a refusal is told with the kernel's reason");
 }
 
 static void test_trial(void)
 {
+	static const int others[] = { -ENOMEM, -EMFILE, -ENFILE, -EINTR, -ENOSPC };
+	struct ferry_requirement r;
 	unsigned int i;
 
 	begin();
-	wants("preserve", FERRY_YES, "let go again");
-	IS(!mock_open_fds(&m) && !sessions());
-	says("5,2,9,-;pci " NIC ": live update: refused: its \033 (c) is odd (-EOPNOTSUPP)\n X=y\n",
-	     NULL);
-	refuse(PRESERVE, -EOPNOTSUPP, 1);
-	wants("preserve", FERRY_NO, "its ? (c) is odd");
-	IS(!strcmp(ask("preserve").reason, "it was preserved, and let go again"));
-	says("5,2,9,-;iommufd: live update: refused: an access is in use (-EBUSY)\n", NULL);
-	refuse(PRESERVE, -EBUSY, 1);
-	wants("preserve", FERRY_NO, "iommufd: an access is in use");
-	says("5,2,9,-;pci 0000:00:1c.0: live update: refused: it is in D3hot (-EBUSY)\n",
-	     "5,3,9,-;pci " NIC ": live update: refused: no (-EBUSY)\n");
-	refuse(PRESERVE, -EBUSY, 1);
-	IS(!strcmp(ask("preserve").reason, "no"));
-	/* No record, records that are none, none that may be read */
-	says("5,2,9,-;nothing", "live update: refused: ;");
-	refuse(PRESERVE, -EOPNOTSUPP, 1);
-	wants("preserve", FERRY_NO, "in the kernel log");
-	refuse(PRESERVE, -EOPNOTSUPP, 1);
-	m.forbidden = "/dev/kmsg";
-	wants("preserve", FERRY_NO, "cannot be kept");
-	refuse(PRESERVE, -ENOMEM, 1);
-	wants("preserve", FERRY_UNKNOWN, "no memory");
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		refused(others[i], LINE("iommufd", "of somebody else"), NULL, NULL);
+		IS(ask("preserve").answer == FERRY_UNKNOWN);
+	}
+	refused(-ENOMEM, NULL, NULL, NULL);
+	tells(FERRY_UNKNOWN, "it is not preserved: there is no memory (ENOMEM)", "ask again");
 	m.forbidden = "/dev/liveupdate";
-	wants("preserve", FERRY_UNKNOWN, "root");
+	tells(FERRY_UNKNOWN, "/dev/liveupdate: this user may not (EACCES)", "as root");
 	m.forbidden = "/dev/vfio/devices/vfio0";
-	wants("preserve", FERRY_UNKNOWN, "not opened");
+	tells(FERRY_UNKNOWN, "it is not opened: this user may not (EACCES)", "as root");
 	m.forbidden = NULL;
 	m.missing = "/dev/liveupdate";
-	wants("preserve", FERRY_UNKNOWN, "liveupdate=on");
+	tells(FERRY_UNKNOWN, "/dev/liveupdate: this kernel runs without live update (ENODEV)",
+	      "see above");
+	m.missing = "/sys/bus/pci/devices/" NIC "/vfio-dev";
+	tells(FERRY_UNKNOWN, "it is not bound to vfio-pci", "bind it");
 	m.missing = NULL;
+	refuse(VFIO_DEVICE_BIND_IOMMUFD, -EPERM, 1);
+	IS(strstr(ask("preserve").remedy, "previous kernel") == NULL);
+	refuse(VFIO_DEVICE_BIND_IOMMUFD, -EPERM, 2);
+	tells(FERRY_UNKNOWN, "it is not bound to its IOMMU: this user may not (EPERM)",
+	      "previous kernel");
 	m.luo_open = true;
-	wants("preserve", FERRY_UNKNOWN, "has it open");
+	tells(FERRY_UNKNOWN, "/dev/liveupdate: another process has it open (EBUSY)", "in use");
 	m.luo_open = false;
-	for (i = 1; i < 100; i++) {
+	/* What is certain is not tried */
+	m.crowded = true;
+	refused(-EIO, NULL, NULL, NULL);
+	tells(FERRY_UNKNOWN, "it was not tried, because of what is said above", "see there");
+	IS(m.refuse_times == 1);
+	m.crowded = false;
+	m.refuse_times = 0;
+	/* Each call fails once: without the log, or before it, all is as it was */
+	m.fail_with = -ENOMEM;
+	for (i = 1; i < 120; i++) {
 		m.calls = 0;
+		m.failed = false;
 		m.fail_at = i;
-		IS(*ask("preserve").reason);
-		IS(!mock_open_fds(&m) && !sessions());
+		r = ask("preserve");
+		IS(r.answer == FERRY_UNKNOWN || r.answer == FERRY_YES);
+		IS(!mock_open_fds(&m) && !*ferry_host_error(host));
 	}
+	IS(!m.failed);
 	end("the kernel is asked by a trial, and all of it is undone");
 }
 
@@ -992,6 +1034,7 @@ int main(void)
 	test_odd_agent();
 	test_host();
 	test_host_device();
+	test_refusals();
 	test_trial();
 	return results();
 }

@@ -197,6 +197,8 @@ static int preserve(struct mock *m, struct mock_file *s,
 	for (i = 0; i < s->nr_kept; i++)
 		if (s->tokens[i] == arg->token)
 			return -EEXIST;
+	if (f->kind == VFIO && !m->caps)
+		return -EOPNOTSUPP;
 	if (f->kind == VFIO && (!f->bound || !is_preserved(m, f->bound)))
 		return -EINVAL;
 	s->kept[s->nr_kept] = f;
@@ -460,6 +462,16 @@ static ssize_t mock_pwrite(void *ctx, int fd, const void *buf, size_t len, uint6
 	return len;
 }
 
+static int mock_seek_end(void *ctx, int fd)
+{
+	struct mock *m = ctx;
+
+	if (fails(m))
+		return m->fail_with;
+	file_of(m, fd)->at = m->said;
+	return 0;
+}
+
 static int mock_seal(void *ctx, int fd)
 {
 	struct mock *m = ctx;
@@ -515,6 +527,8 @@ static int mock_entry(void *ctx, const char *dir, unsigned int nth, char *buf, s
 	if (fails(m))
 		return m->fail_with;
 	if (m->missing && !strcmp(dir, m->missing))
+		return -ENOENT;
+	if (strstr(dir, "vfio-dev") && (!m->driver || !ends_with(m->driver, "vfio-pci")))
 		return -ENOENT;
 	if (strstr(dir, "vfio-dev"))
 		strcpy(buf, strstr(dir, "04.0") ? "vfio1" : "vfio0");
@@ -641,7 +655,7 @@ static ssize_t mock_recv(void *ctx, int fd, void *buf, size_t len, int *passed)
 
 const struct ferry_ops mock_ops = {
 	mock_alloc, mock_open, mock_close, mock_dup, mock_ioctl, mock_memfd, mock_truncate,
-	mock_length, mock_pread, mock_pwrite, mock_seal, mock_seals, mock_access,
+	mock_length, mock_pread, mock_pwrite, mock_seek_end, mock_seal, mock_seals, mock_access,
 	mock_readlink, mock_entry, mock_pause, mock_connect, mock_send, mock_recv,
 };
 
