@@ -75,7 +75,8 @@ static bool take_apart(char *record, char **object, char **why)
 	**why = '\0';
 	*why += strlen(refused);
 	end = strrchr(*why, '(');
-	if (end && end > *why)
+	/* There is always something before it */
+	if (end)
 		end[-1] = '\0';
 	return true;
 }
@@ -101,7 +102,7 @@ static void refusal(struct ferry_requirement *r, const char *object, const char 
 
 /*
  * The first refusal of this device, or else the first of what is no endpoint: a port of
- * its path, its iommufd, the image that is loaded. Another process may be refused, too.
+ * its path, its iommufd, the image that is loaded. Other processes may be refused at the same time.
  */
 static bool read_refusal(struct ferry_host *h, int log, const char *address, int rc,
 			 struct ferry_requirement *r)
@@ -114,9 +115,10 @@ static bool read_refusal(struct ferry_host *h, int log, const char *address, int
 		if (!take_apart(record, &object, &why))
 			continue;
 		ours = is_of(object, address);
-		if (ours || (!found && strncmp(object, "vfio-pci ", 9)))
-			refusal(r, ours ? "" : object, why, rc);
-		found |= ours || strncmp(object, "vfio-pci ", 9);
+		if (!ours && (found || !strncmp(object, "vfio-pci ", 9)))
+			continue;
+		refusal(r, ours ? "" : object, why, rc);
+		found = true;
 	}
 	return found;
 }
