@@ -46,14 +46,6 @@ EXPORT const char *ferry_host_error(const struct ferry_host *host)
 
 /* ---- answers ---- */
 
-static void answer(struct ferry_requirement *r, enum ferry_answer a, const char *reason,
-		   const char *remedy)
-{
-	r->answer = a;
-	snprintf(r->reason, sizeof(r->reason), "%s", reason);
-	snprintf(r->remedy, sizeof(r->remedy), "%s", remedy);
-}
-
 /* The beginning of a file, as text. */
 static int read_text(struct ferry_host *h, const char *path, char *text, size_t len)
 {

@@ -13,6 +13,7 @@
 #define FERRY_PRIVATE_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "ferry.h"
@@ -168,7 +169,15 @@ int ferry_device_bind(struct ferry_host *host, int fd, int iommufd, uint32_t *id
 int ferry_device_cdev(struct ferry_host *host, const char *address, char *path, size_t len);
 bool ferry_address_is_good(const char *address);
 
-/* trial.c; sets answer, reason and remedy */
+/* host.c, trial.c */
+static inline void answer(struct ferry_requirement *r, enum ferry_answer a, const char *reason,
+			  const char *remedy)
+{
+	r->answer = a;
+	snprintf(r->reason, sizeof(r->reason), "%.*s", (int)sizeof(r->reason) - 1, reason);
+	snprintf(r->remedy, sizeof(r->remedy), "%s", remedy);
+}
+
 void ferry_trial(struct ferry_host *host, const char *address, struct ferry_requirement *r);
 
 /* directory.c */

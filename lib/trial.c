@@ -20,19 +20,6 @@
 
 static const char refused[] = ": live update: refused: ";
 
-static void answer(struct ferry_requirement *r, enum ferry_answer a, const char *reason,
-		   const char *remedy)
-{
-	char *c;
-
-	r->answer = a;
-	snprintf(r->reason, sizeof(r->reason), "%.*s", (int)sizeof(r->reason) - 1, reason);
-	snprintf(r->remedy, sizeof(r->remedy), "%s", remedy);
-	for (c = r->reason; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-}
-
 /* The kernel log from now on; negative when this user may not read it. */
 static int open_log(struct ferry_host *h)
 {
@@ -90,19 +77,22 @@ static bool is_of(const char *object, const char *address)
 
 static void refusal(struct ferry_requirement *r, const char *object, const char *why, int rc)
 {
-	char reason[RECORD];
+	char reason[RECORD], *c;
 
 	snprintf(reason, sizeof(reason), "%s%s%s", object, *object ? ": " : "", why);
-	answer(r, FERRY_NO, reason,
-	       !strncmp(object, "kexec", 5) ? "\"ferry abort\", or load an image that can take "
-					      "over what is kept" :
+	for (c = reason; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	answer(r, FERRY_NO, reason, !strncmp(object, "kexec", 5) ?
+	       "\"ferry abort\", or load an image that can take over what is kept" :
 	       rc == -EOPNOTSUPP ? "end that, or keep another device" :
 				   "ask again when that is over");
 }
 
 /*
  * The first refusal of this device, or else the first of what is no endpoint: a port of
- * its path, its iommufd, the image that is loaded. Other processes may be refused at the same time.
+ * its path, its iommufd, the image that is loaded. Other processes may be refused at the
+ * same time.
  */
 static bool read_refusal(struct ferry_host *h, int log, const char *address, int rc,
 			 struct ferry_requirement *r)
